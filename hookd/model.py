@@ -1,0 +1,222 @@
+"""The nouns: event, endpoint, handler, source, trigger, delivery, attempt. All frozen.
+
+Times are wall-clock milliseconds since 1970 UTC; durations are milliseconds; payloads are bytes as accepted.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Clock = Callable[[], int]
+"""Answers the wall-clock time in milliseconds since 1970 UTC."""
+
+PAYLOAD_TYPE = "application/json"
+
+
+def wall_clock() -> int:
+    """Answer the machine's wall-clock time in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Origin(StrEnum):
+    """How an event came to be; patterns treat the three differently."""
+
+    PUBLISHED = "published"
+    INBOUND = "inbound"
+    OPERATIONAL = "operational"
+
+
+class EndpointState(StrEnum):
+    """Whether deliveries of an endpoint are made, wait, or are cancelled."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
+class Status(StrEnum):
+    """The status of a delivery."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    SUCCESS = "success"
+    HTTP_3XX = "http_3xx"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    TIMEOUT = "timeout"
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    BLOCKED = "blocked"
+    PROTOCOL = "protocol"
+    HANDLER_ERROR = "handler_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. `sequence` is its place in commit order."""
+
+    sequence: int
+    id: str
+    tenant: str | None
+    type: str
+    origin: Origin
+    payload: bytes
+    content_type: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousSecret:
+    """A secret that still signs, until `expires_at`."""
+
+    secret: str = field(repr=False)
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An HTTP destination. `None` in `max_in_flight`, `timeout` and `retry` means the daemon's setting."""
+
+    id: str
+    tenant: str | None
+    url: str
+    event_types: tuple[str, ...]
+    description: str
+    scheme: str
+    token: str | None = field(repr=False)
+    secret: str = field(repr=False)
+    previous_secrets: tuple[PreviousSecret, ...] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    max_in_flight: int | None
+    timeout: int | None
+    retry: tuple[int, ...] | None
+    metadata: Mapping[str, str]
+    state: EndpointState
+    state_reason: str | None
+    state_since: int
+    failing_since: int | None
+    failing_attempts: int
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A destination inside the daemon, declared in the configuration only: `log:` or `python:`."""
+
+    name: str
+    event_types: tuple[str, ...]
+    run: str
+    timeout: int | None = None
+    max_in_flight: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Its name among endpoint ids: `handler:NAME`."""
+        return f"handler:{self.name}"
+
+
+Destination = Endpoint | Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A claimed row of the outbox, ready for an attempt.
+
+    `attempt_count` counts the attempts on record, so that the next one is `attempt_count + 1`; `step` is the place
+    in the retry schedule, which a manual retry sets back to 0.
+    """
+
+    sequence: int
+    id: str
+    event: Event
+    destination: Destination
+    attempt_count: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a delivery, as it is recorded. `retry_after` is what the receiver asked for, in milliseconds."""
+
+    id: str
+    number: int
+    started_at: int
+    duration: float
+    outcome: Outcome
+    status_code: int | None = None
+    error: str | None = None
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    response_body: bytes = b""
+    truncated: bool = False
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where a source finds an id or a type: in a header, or at a path of the JSON body."""
+
+    place: str
+    """`header` or `body`."""
+    name: str
+    """The header's name, or the path with its segments joined by dots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A path at which somebody else's webhooks arrive."""
+
+    name: str
+    path: str
+    scheme: str
+    secrets: tuple[str, ...] = field(repr=False)
+    tolerance: int
+    header: str | None
+    """The header that carries the token, for the scheme `token`."""
+    id: Field | None
+    type: Field | None
+    tenant: str | None
+    max_body: int
+    reply: str
+    refuse: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A route that turns a POST into an event of one type."""
+
+    path: str
+    type: str
+    required: tuple[str, ...]
+    reply: str
+    authenticated: bool
+    """False where the configuration says `auth = "none"`."""
+
+
+class Scope(StrEnum):
+    """What a token may do."""
+
+    READ = "read"
+    WRITE = "write"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A caller's right. `digest` is the SHA-256 of the token, in hexadecimal; the token itself is not kept."""
+
+    name: str
+    digest: str = field(repr=False)
+    scopes: frozenset[Scope]
+    tenant: str | None = None
