@@ -1,0 +1,97 @@
+"""Durations, sizes and times as people write them, and back: `15s`, `64KiB`, `2026-01-02T03:04:05Z`.
+
+Durations and times are integers of milliseconds (times since 1970 UTC), sizes integers of bytes.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+DURATIONS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+"""Milliseconds in each unit of a duration, the longest first."""
+
+SIZES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
+"""Bytes in each unit of a size, the largest first."""
+
+LONGEST = 36_500 * DURATIONS["d"]
+"""The longest duration that is understood: a hundred years, so that adding one to a time never overflows."""
+
+_QUANTITY = re.compile(r"(\d{1,15})([A-Za-z]+)", re.ASCII)
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?(?P<offset>[Zz]|[+-]\d\d:\d\d)?",
+    re.ASCII,
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def parse_duration(text: str) -> int:
+    """Answer the milliseconds of a whole number and its unit, such as `15s`; ValueError for anything else."""
+    duration = _quantity(text, DURATIONS)
+    if duration is None or duration > LONGEST:
+        raise ValueError(f'expected a duration such as "15s", "5m" or "24h", got {_shown(text)}')
+    return duration
+
+
+def parse_size(text: str) -> int:
+    """Answer the bytes of a whole number and its unit, such as `64KiB`; ValueError for anything else."""
+    size = _quantity(text, SIZES)
+    if size is None:
+        raise ValueError(f'expected a size such as "512B", "64KiB" or "1MiB", got {_shown(text)}')
+    return size
+
+
+def parse_time(text: str, now: int) -> int:
+    """Answer the milliseconds of an RFC 3339 time with an offset, or of a duration before `now`.
+
+    A ValueError says what was expected, a missing offset among them: no time zone is ever guessed.
+    """
+    ago = _quantity(text, DURATIONS)
+    if ago is not None and ago <= LONGEST:
+        return now - ago
+    match = _RFC_3339.fullmatch(text)
+    if match is not None and match["offset"] is None:
+        raise ValueError(f"expected a time with an offset such as Z or +02:00, got {_shown(text)}")
+    time = _instant(text) if match is not None else None
+    if time is None:
+        raise ValueError(
+            f'expected a time such as "2026-01-02T03:04:05Z", or "1h" for an hour ago, got {_shown(text)}'
+        )
+    return time
+
+
+def format_duration(duration: int) -> str:
+    """Write milliseconds as a duration in the longest unit that needs no fraction."""
+    return _written(duration, DURATIONS, "s")
+
+
+def format_size(size: int) -> str:
+    """Write bytes as a size in the largest unit that needs no fraction."""
+    return _written(size, SIZES, "B")
+
+
+def format_time(time: int) -> str:
+    """Write a time as RFC 3339 in UTC with milliseconds: `2026-01-02T03:04:05.678Z`."""
+    return (_EPOCH + time * _MILLISECOND).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _quantity(text: str, units: dict[str, int]) -> int | None:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2] not in units:
+        return None
+    return int(match[1]) * units[match[2]]
+
+
+def _instant(text: str) -> int | None:
+    try:
+        return (datetime.fromisoformat(text.upper()) - _EPOCH) // _MILLISECOND
+    except ValueError:  # the shape of a time, but there is no such day, hour or offset
+        return None
+
+
+def _written(amount: int, units: dict[str, int], none: str) -> str:
+    unit = next((unit for unit, factor in units.items() if amount % factor == 0), none) if amount else none
+    return f"{amount // units[unit]}{unit}"
+
+
+def _shown(text: str) -> str:
+    return '"' + "".join(letter if letter.isprintable() else "?" for letter in text[:40]) + '"'
