@@ -1,0 +1,1 @@
+"""Decisions as pure functions of state, outcome and time: no clock, no input or output."""
