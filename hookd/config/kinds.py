@@ -1,0 +1,132 @@
+"""What a setting may be: for each kind, the words that say so, and how it is read from TOML and written."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from hookd import units
+
+LONGEST_SHOWN = 40
+LARGEST_SHOWN = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the text of a configuration refers to: the folder it stands in, and the environment."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of setting: `expected` says it in words, `read` takes a TOML value or raises ValueError."""
+
+    expected: str
+    read: Callable[[Any, Surroundings], Any]
+    show: Callable[[Any], str] = json.dumps
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let pydantic call `read`, so that it collects this fault among all the others."""
+        return core_schema.with_info_plain_validator_function(self._validate)
+
+    def _validate(self, value: Any, info: ValidationInfo) -> Any:
+        surroundings: Any = info.context
+        try:
+            return self.read(value, surroundings)
+        except ValueError as error:
+            raise PydanticCustomError("setting", "{detail}", {"detail": str(error)}) from None
+
+
+def kind(expected: str, check: Callable[[Any], Any], show: Callable[[Any], str] = json.dumps) -> Kind:
+    """Make a kind from a function that answers the final value, or None where the TOML value does not fit."""
+
+    def read(value: Any, _surroundings: Surroundings) -> Any:
+        result = check(value)
+        if result is None:
+            raise ValueError(f"expected {expected}, got {got(value)}")
+        return result
+
+    return Kind(expected, read, show)
+
+
+def got(value: Any) -> str:
+    """Name what stands where something else was expected. Not for a place where a secret may stand."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return str(value) if abs(value) < LARGEST_SHOWN else "a larger number"
+        case str():
+            return json.dumps(value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "…")
+        case list():
+            return "an array"
+        case dict():
+            return "a table"
+        case _:
+            return "a date or time"
+
+
+def quantity(
+    noun: str,
+    example: str,
+    parse: Callable[[str], int],
+    show: Callable[[int], str],
+    minimum: int,
+    maximum: int,
+) -> Kind:
+    """Make a kind of durations or of sizes from `minimum` to `maximum`."""
+
+    def check(value: Any) -> int | None:
+        try:
+            amount = parse(value) if isinstance(value, str) else -1
+        except ValueError:
+            return None
+        return amount if minimum <= amount <= maximum else None
+
+    expected = f'a {noun} such as "{example}", from {show(minimum)} to {show(maximum)}'
+    return kind(expected, check, lambda amount: f'"{show(amount)}"')
+
+
+def duration(minimum: str, maximum: str, example: str) -> Kind:
+    """Make a kind of durations; the value is in milliseconds."""
+    lowest, highest = units.parse_duration(minimum), units.parse_duration(maximum)
+    return quantity("duration", example, units.parse_duration, units.format_duration, lowest, highest)
+
+
+def size(minimum: str, maximum: str, example: str) -> Kind:
+    """Make a kind of sizes; the value is in bytes."""
+    lowest, highest = units.parse_size(minimum), units.parse_size(maximum)
+    return quantity("size", example, units.parse_size, units.format_size, lowest, highest)
+
+
+def integer(minimum: int, maximum: int) -> Kind:
+    """Make a kind of whole numbers; `true` is none."""
+    return kind(
+        f"a whole number from {minimum} to {maximum}",
+        lambda value: value if type(value) is int and minimum <= value <= maximum else None,
+    )
+
+
+def share() -> Kind:
+    """Make the kind of numbers from 0 to 1."""
+    return kind(
+        "a number from 0 to 1",
+        lambda value: float(value) if type(value) in (int, float) and 0 <= value <= 1 else None,
+    )
+
+
+def choice(*values: str) -> Kind:
+    """Make a kind of which there are only these values."""
+    expected = " or ".join(json.dumps(value) for value in values)
+    return kind(expected, lambda value: value if value in values else None)
+
+
+def text(expected: str, fits: Callable[[str], object] = bool) -> Kind:
+    """Make a kind of strings for which `fits` answers something true."""
+    return kind(expected, lambda value: value if isinstance(value, str) and fits(value) else None)

@@ -1,0 +1,91 @@
+"""Kinds of places: hosts, addresses, networks, the proxy, the store."""
+
+import ipaddress
+import json
+import re
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from hookd.config.kinds import Kind, Surroundings, kind, text
+
+HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
+LARGEST_PORT = 65_535
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write it as `host:port`, an IPv6 host in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_host(host: str) -> bool:
+    """Tell whether it is an IP address or could be a host's name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return HOST_NAME.fullmatch(host) is not None
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach what listens on the host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _address(value: Any) -> Address | None:
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        return None
+    fits = is_host(host) and re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) <= LARGEST_PORT
+    return Address(host, int(port)) if fits else None
+
+
+def _is_network(entry: str) -> bool:
+    try:
+        ipaddress.ip_network(entry)
+    except ValueError:
+        return entry in ("loopback", "private")
+    return True
+
+
+def _proxy(value: Any, _surroundings: Surroundings) -> str:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        if parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return str(value)
+    except ValueError:  # a port that is no number, a bracket that is never closed
+        parts = None
+    raise ValueError(
+        'expected the URL of a proxy such as "http://proxy.example:3128"'
+    )  # which may hold a password
+
+
+def _proxy_shown(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return json.dumps(url if host == parts.netloc else parts._replace(netloc=f"***@{host}").geturl())
+
+
+def _store(value: Any, surroundings: Surroundings) -> str:
+    path = value.removeprefix("sqlite:") if isinstance(value, str) and value.startswith("sqlite:") else ""
+    if not path or path.startswith(":") or not path.isprintable() or path.endswith("/"):
+        # What was there instead is not repeated: the URL of another database may hold a password.
+        raise ValueError('expected "sqlite:PATH", a file, such as "sqlite:hookd.db"')
+    return f"sqlite:{(surroundings.folder / path).resolve()}"
+
+
+HOST = text('a host or an IP address such as "127.0.0.1"', is_host)
+ADDRESS = kind('an address such as "0.0.0.0:8081"', _address, lambda address: json.dumps(str(address)))
+NETWORK = text('"loopback", "private" or a network such as "10.1.0.0/16"', _is_network)
+PROXY = Kind('the URL of a proxy such as "http://proxy.example:3128"', _proxy, _proxy_shown)
+STORE = Kind('"sqlite:PATH"', _store)

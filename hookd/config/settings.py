@@ -1,0 +1,120 @@
+"""The settings in their final form: frozen, typed, every default in its place.
+
+Durations are milliseconds, sizes bytes. The kind beside a type is all that reading and showing need.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from hookd.config import places
+from hookd.config.kinds import choice, duration, integer, share, size
+from hookd.config.places import Address
+from hookd.model import ApiToken, Handler, Source, Trigger
+from hookd.units import parse_duration, parse_size
+
+RETRY = tuple(map(parse_duration, ("5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h")))
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """`[server]`: where hookd listens, and what it takes in."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    host: Annotated[str, places.HOST] = "127.0.0.1"
+    """Where to listen; anything but loopback needs a token."""
+    port: Annotated[int, integer(0, 65_535)] = 8080
+    """The port to listen on; 0 takes any free one."""
+    inbound: Annotated[Address | None, places.ADDRESS] = None
+    """A second address that serves the sources alone, so that nothing else need be public."""
+    max_body: Annotated[int, size("1B", "1GiB", "1MiB")] = parse_size("1MiB")
+    """The largest request body; a larger one is answered with 413."""
+    drain: Annotated[int, duration("0s", "1h", "20s")] = parse_duration("20s")
+    """How long a stop waits for the attempts in flight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """`[store]`: where events, deliveries and attempts are kept."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    url: Annotated[str, places.STORE] = "sqlite:hookd.db"
+    """The database file; with `$STATE_DIRECTORY` set (by systemd) the default is in that directory."""
+    dedupe: Annotated[int, duration("1s", "3650d", "30d")] = parse_duration("30d")
+    """How long an id is remembered; never shorter than the retry schedule."""
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.url.removeprefix("sqlite:"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySettings:
+    """`[delivery]`: how deliveries are attempted, where an endpoint or a handler says nothing else."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    timeout: Annotated[int, duration("1ms", "1h", "15s")] = parse_duration("15s")
+    """How long one attempt may take, the answer included."""
+    max_in_flight: Annotated[int, integer(1, 10_000)] = 256
+    """How many attempts are under way at once, all together."""
+    per_endpoint: Annotated[int, integer(1, 10_000)] = 16
+    """How many attempts are under way at once for one endpoint."""
+    retry: Annotated[
+        tuple[Annotated[int, duration("0s", "30d", "5s")], ...],
+        Field(max_length=100),
+    ] = RETRY
+    """The waits before the second attempt, the third and so on; `[]` means one attempt only."""
+    jitter: Annotated[float, share()] = 0.1
+    """By which share of itself a wait is lengthened or shortened at random."""
+    disable_after: Annotated[int, duration("1s", "3650d", "5d")] = parse_duration("5d")
+    """How long an endpoint fails, without one success, before it is disabled."""
+    response_kept: Annotated[int, size("0B", "64KiB", "4KiB")] = parse_size("4KiB")
+    """How much of a response's body is stored with the attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings:
+    """`[network]`: which addresses may be dialled; without these settings, the public ones."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    allow: tuple[Annotated[str, places.NETWORK], ...] = ()
+    """Networks that are not public and may be dialled all the same."""
+    deny: tuple[Annotated[str, places.NETWORK], ...] = ()
+    """Networks that may not be dialled, whatever is allowed."""
+    proxy: Annotated[str | None, places.PROXY] = field(default=None, repr=False)
+    """An HTTP proxy for all attempts; it has to guard the addresses that it dials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """`[log]`: what is logged to stderr, and how."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    level: Annotated[str, choice("debug", "info", "warning", "error")] = "info"
+    """The least important line that is written; `info` has one for each attempt."""
+    format: Annotated[str, choice("text", "json")] = "text"
+    """`json` writes one object a line, for a log collector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the configuration says."""
+
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    network: NetworkSettings = NetworkSettings()
+    log: LogSettings = LogSettings()
+    tokens: tuple[ApiToken, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    sources: tuple[Source, ...] = ()
+    handlers: tuple[Handler, ...] = ()
