@@ -1,0 +1,193 @@
+"""The commands about secrets: `sign`, `verify` and `token`. They need no daemon."""
+
+import hashlib
+import json
+import os
+import re
+import secrets as randomness
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+import hookd
+from hookd.errors import HookdError, SignatureError
+from hookd.model import Scope
+from hookd.signing import SCHEMES
+from hookd.units import parse_duration
+
+_SCOPES = [scope.value for scope in Scope]
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class Secret(click.ParamType[str]):
+    """A secret, or where it is kept: `@FILE` or `env:NAME`. No error repeats it."""
+
+    name = "secret"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Fetch the secret from where the argument says."""
+        if value.startswith("@"):
+            return self._from_file(Path(value[1:]), param, ctx)
+        if not value.startswith("env:"):
+            return value
+        name = value.removeprefix("env:")
+        secret = os.environ.get(name)
+        return secret if secret is not None else self.fail(f"the environment has no {name}", param, ctx)
+
+    def _from_file(self, path: Path, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return path.read_text("utf-8").rstrip("\r\n")
+        except OSError as error:
+            self.fail(f"can't read {path}: {error.strerror}", param, ctx)
+        except UnicodeDecodeError:
+            self.fail(f"can't read {path}: it is not text", param, ctx)
+
+
+class Header(click.ParamType[tuple[str, str]]):
+    """A header as curl takes it: `Name: value`."""
+
+    name = "header"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Part the name from the value."""
+        name, colon, text = value.partition(":")
+        if not colon or not name.strip():
+            self.fail("expected 'Name: value'", param, ctx)
+        return name.strip(), text.strip(" \t")
+
+
+class Duration(click.ParamType[int]):
+    """A duration such as `5m`, in milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the duration."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _example(line: str) -> str:
+    return f"\b\nExample:\n  {line}"
+
+
+_scheme = click.option("--scheme", type=click.Choice(list(SCHEMES)), required=True, help="How to prove it.")
+_secrets = click.option(
+    "--secret",
+    "secrets",
+    metavar="SECRET",
+    type=Secret(),
+    multiple=True,
+    required=True,
+    help="The secret, @FILE or env:NAME; once for each.",
+)
+_now = click.option(
+    "--now", metavar="UNIX", type=click.IntRange(0), help="Seconds since 1970, not the clock's."
+)
+_url = click.option("--url", metavar="URL", help="The public address, for a scheme that signs it.")
+_body = click.option(
+    "--body", metavar="FILE|-", type=click.File("rb"), default="-", help="The body; stdin unless given."
+)
+
+
+@click.command(epilog=_example("hookd sign --scheme standard --secret env:WEBHOOK_SECRET --body body.json"))
+@_scheme
+@_secrets
+@click.option("--id", "event_id", metavar="ID", help="The event's id; a fresh one unless given.")
+@_now
+@_url
+@_body
+def sign(
+    scheme: str,
+    secrets: Sequence[str],
+    event_id: str | None,
+    now: int | None,
+    url: str | None,
+    body: BinaryIO,
+) -> None:
+    """Print the headers that prove a body, one `Name: value` a line."""
+    try:
+        headers = hookd.sign(scheme, secrets, body.read(), id=event_id, now=now, url=url)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    for name, value in headers.items():
+        click.echo(f"{name}: {value}")
+
+
+@click.command(
+    epilog=_example(
+        "hookd verify --scheme token --secret env:TOKEN --header 'X-Webhook-Token: abc' --body body.json"
+    )
+)
+@_scheme
+@_secrets
+@click.option(
+    "--header",
+    "headers",
+    metavar="'N: V'",
+    type=Header(),
+    multiple=True,
+    required=True,
+    help="A header of the request; once for each.",
+)
+@_now
+@click.option("--tolerance", metavar="DURATION", type=Duration(), help="How old or new it may be: 5m.")
+@_url
+@_body
+def verify(
+    scheme: str,
+    secrets: Sequence[str],
+    headers: Sequence[tuple[str, str]],
+    now: int | None,
+    tolerance: int | None,
+    url: str | None,
+    body: BinaryIO,
+) -> None:
+    """Print the id of an authentic request and exit 0, or say why it is not and exit 1."""
+    seconds = None if tolerance is None else tolerance / 1000
+    try:
+        verified = hookd.verify(scheme, secrets, headers, body.read(), url=url, now=now, tolerance=seconds)
+    except SignatureError as error:
+        raise HookdError(f"{error.reason}: {error}") from None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if verified.id is not None:
+        click.echo(verified.id)
+    else:
+        click.echo(f"hookd: authentic; the scheme {scheme} carries no id", err=True)
+
+
+def _checked_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise click.BadParameter("expected 1 to 64 letters, digits, dots, dashes or underscores")
+    return name
+
+
+@click.command(epilog=_example("hookd token --name shop --scope publish"))
+@click.option("--name", default="api", show_default=True, callback=_checked_name, help="Whose it is.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(_SCOPES),
+    multiple=True,
+    default=_SCOPES,
+    show_default=True,
+    help="What it may do; once for each.",
+)
+def token(name: str, scopes: Sequence[str]) -> None:
+    """Make a token for callers of the API, and its entry for config.toml, which holds the hash alone."""
+    fresh = "hookd_" + randomness.token_urlsafe(32)
+    click.echo(f"{fresh}\n")
+    click.echo("# The token above is shown this once: give it to the caller. This belongs in config.toml:")
+    click.echo("[[auth.tokens]]")
+    click.echo(f'name = "{name}"')
+    click.echo(f'hash = "{hashlib.sha256(fresh.encode("ascii")).hexdigest()}"')
+    click.echo(f"scopes = {json.dumps(list(dict.fromkeys(scopes)))}")

@@ -1,0 +1,24 @@
+"""Signatures: a table of schemes, each of which proves with a secret where a body comes from.
+
+Only raw bytes are hashed, every comparison is in constant time, and a refusal tells the operator why.
+"""
+
+from hookd.signing.fields import find
+from hookd.signing.headers import Headers, collect
+from hookd.signing.keys import generate_secret
+from hookd.signing.reason import Reason
+from hookd.signing.scheme import Scheme, Verified
+from hookd.signing.table import SCHEMES, check_secret, scheme
+
+__all__ = [
+    "SCHEMES",
+    "Headers",
+    "Reason",
+    "Scheme",
+    "Verified",
+    "check_secret",
+    "collect",
+    "find",
+    "generate_secret",
+    "scheme",
+]

@@ -1,0 +1,46 @@
+"""Headers as anybody's server hands them over: a mapping or pairs, text or bytes, names in any case."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from hookd.errors import SignatureError
+from hookd.signing.reason import Reason
+
+HeaderText = str | bytes
+
+
+class Items(Protocol):
+    """What every server's headers have, those that are no Mapping (http.server's) among them."""
+
+    def items(self) -> Iterable[tuple[HeaderText, HeaderText]]:
+        """Answer the pairs, with a repeated name as often as it came."""
+        ...
+
+
+Headers = Items | Iterable[tuple[HeaderText, HeaderText]]
+"""A mapping, or a list of pairs."""
+
+Collected = Mapping[str, list[str]]
+"""Every value of each header, in order, under the name in lower case."""
+
+
+def collect(headers: Headers) -> Collected:
+    """Bring headers into one form, in which a repeated one can be seen."""
+    collected: dict[str, list[str]] = {}
+    for name, value in headers.items() if hasattr(headers, "items") else headers:
+        collected.setdefault(_text(name).lower(), []).append(_text(value))
+    return collected
+
+
+def only(headers: Collected, name: str) -> str:
+    """Answer the one value of a header; SignatureError where it is absent, empty or there more than once."""
+    values = headers.get(name.lower(), [])
+    if len(values) > 1:
+        raise SignatureError(Reason.REPEATED_HEADER, f"{name} came {len(values)} times, expected once")
+    if not values or not values[0]:
+        raise SignatureError(Reason.MISSING_HEADER, f"{name} is missing or empty")
+    return values[0]
+
+
+def _text(raw: HeaderText) -> str:
+    return raw if isinstance(raw, str) else raw.decode("latin-1")
