@@ -1,0 +1,85 @@
+"""The yardstick of delivery: bare aiohttp that signs and POSTs, on the session hookd uses.
+
+It stores nothing, and signs with the standard library alone, so that a slow path of ours can't slow its own
+yardstick.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import itertools
+import random
+import time
+from collections.abc import Iterator
+
+import aiohttp
+
+from hookd.bench.rhythm import pauses
+from hookd.bench.subject import EVENT_TYPE
+from hookd.bench.worker import Answer, obey, run
+from hookd.egress import Guard, open_session
+from hookd.version import VERSION
+
+_KEY = b"a key of the length that hookd's"
+_LARGEST_ANSWER = 64 * 1024
+
+
+async def post(session: aiohttp.ClientSession, url: str, body: bytes, event_id: str) -> None:
+    """Make one delivery, signed as Standard Webhooks wants it, with the headers that hookd sends."""
+    timestamp = str(int(time.time()))
+    content = f"{event_id}.{timestamp}.".encode() + body
+    signature = base64.b64encode(hmac.digest(_KEY, content, hashlib.sha256)).decode()
+    headers = {
+        "content-type": "application/json",
+        "user-agent": f"hookd/{VERSION}",
+        "webhook-id": event_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{signature}",
+        "X-Webhook-Event": EVENT_TYPE,
+        "X-Webhook-Attempt": "1",
+    }
+    async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+        await response.content.read(_LARGEST_ANSWER)
+
+
+class Client:
+    """The bare client: one session, any number of floods and singles."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._numbers = itertools.count()
+
+    async def flood(self, url: str, body: str, count: int, in_flight: int) -> Answer:
+        """POST so many times with so many in flight; answer the moment of the first."""
+        event_ids = (f"evt_{next(self._numbers):026}" for _ in range(count))
+        started = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(in_flight):
+                tasks.create_task(self._one_after_the_other(url, body.encode(), event_ids))
+        return {"started": started}
+
+    async def _one_after_the_other(self, url: str, body: bytes, event_ids: Iterator[str]) -> None:
+        for event_id in event_ids:
+            await post(self._session, url, body, event_id)
+
+    async def singles(self, url: str, body: str, count: int, seed: int) -> Answer:
+        """POST one at a time with irregular pauses; answer when each was begun, by its event's id."""
+        moments = {}
+        for pause in itertools.islice(pauses(random.Random(seed)), count):  # noqa: S311 -- a rhythm, no secret
+            await asyncio.sleep(pause)
+            event_id = f"evt_{next(self._numbers):026}"
+            moments[event_id] = {"sent": time.monotonic()}
+            await post(self._session, url, body.encode(), event_id)
+        return moments
+
+
+async def main() -> None:
+    """Open the session and obey."""
+    async with open_session(Guard(allow=["loopback"])) as session:
+        client = Client(session)
+        await obey({"flood": client.flood, "singles": client.singles}, {})
+
+
+if __name__ == "__main__":
+    run(main())

@@ -1,0 +1,25 @@
+"""What a process uses, as Linux tells it in /proc (proc(5)); other systems tell nothing."""
+
+import os
+from pathlib import Path
+
+_USER_TIME, _SYSTEM_TIME = 11, 12  # counted from the field after the command's name
+
+
+def resident_bytes(pid: int) -> int | None:
+    """How much memory the process holds; None where the system does not tell."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """How much processor time the process has used since it began; None where the system does not tell."""
+    try:
+        _, _, fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:
+        return None
+    numbers = fields.split()
+    return (int(numbers[_USER_TIME]) + int(numbers[_SYSTEM_TIME])) / os.sysconf("SC_CLK_TCK")

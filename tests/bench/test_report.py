@@ -1,0 +1,42 @@
+"""Figures, their ratios, and the two ways they are shown."""
+
+import json
+
+from hookd.bench.report import Figure, Report
+
+FIGURES = [
+    Figure(
+        "drain_rate", "deliveries/s", [700.0, 100.0, 800.0], "bare client", [1000.0, 900.0, 2000.0], floor=0.6
+    ),
+    Figure("idle_memory", "MiB", [91.0], ceiling=90.0),
+    Figure("intake_rate", "events/s", [5.0]),
+]
+
+
+def test_the_median_round_counts() -> None:
+    drain, memory, intake = FIGURES
+    assert (drain.value, drain.yardstick_value, drain.ratio, drain.met) == (700.0, 1000.0, 0.7, True)
+    assert (memory.ratio, memory.met) == (None, False)
+    assert (intake.ratio, intake.met) == (None, None)
+
+
+def test_a_figure_below_its_floor_does_not_meet_it() -> None:
+    assert Figure("drain_rate", "deliveries/s", [5.0], "bare client", [10.0], floor=0.6).met is False
+
+
+def test_json_holds_every_figure_and_the_machine() -> None:
+    report = json.loads(Report("drain", 20, FIGURES).as_json())
+    assert set(report["figures"]) == {"drain_rate", "idle_memory", "intake_rate"}
+    assert report["figures"]["drain_rate"]["yardstick_rounds"] == [1000.0, 900.0, 2000.0]
+    assert {"cores", "python", "aiohttp", "uvloop"} <= set(report["machine"])
+    assert (report["scenario"], report["events"]) == ("drain", 20)
+
+
+def test_the_table_sets_each_figure_beside_its_yardstick() -> None:
+    heading, drain, memory, intake, empty, facts = Report("drain", 20, FIGURES).as_table().split("\n")
+    assert heading.split() == ["figure", "unit", "yardstick", "ratio", "wanted"]
+    assert " ".join(drain.split()) == ("drain_rate 700 deliveries/s bare client 1,000 0.70 ratio ≥ 0.6: yes")
+    assert " ".join(memory.split()) == "idle_memory 91.00 MiB ≤ 90: NO"
+    assert " ".join(intake.split()) == "intake_rate 5.00 events/s"
+    assert empty == ""
+    assert facts.startswith("20 events a round; ")
