@@ -1,0 +1,133 @@
+"""The real commands `sign`, `verify` and `token`, each in a process of its own."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import hookd
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER = "whsec_bm90IHRoZSByaWdodCBzZWNyZXQhISEh"
+NOW = 1_700_000_000
+BODY = b'{"binary":"\xff\x00"}\r\n'
+
+
+def run(*arguments: str, body: bytes = BODY, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "hookd", *arguments]
+    return subprocess.run(command, input=body, capture_output=True, env=os.environ | environment, check=False)
+
+
+def as_options(headers: dict[str, str]) -> list[str]:
+    return [part for name, value in headers.items() for part in ("--header", f"{name}:  {value} ")]
+
+
+def refused(done: subprocess.CompletedProcess[bytes], status: int) -> str:
+    assert done.returncode == status
+    assert done.stdout == b""
+    text = done.stderr.decode()
+    assert text.startswith("hookd: ")
+    assert text.count("\n") == 1
+    assert SECRET[6:] not in text
+    return text
+
+
+def test_sign_prints_the_headers_and_verify_the_id(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET + "\n")
+    payload = tmp_path / "payload"
+    payload.write_bytes(BODY)
+    options = ["--scheme", "standard", "--secret", f"@{secret}", "--now", str(NOW)]
+    signed = run("sign", *options, "--id", "evt_1", "--body", str(payload), body=b"not this")
+    headers = dict(line.split(": ") for line in signed.stdout.decode().splitlines())
+    assert headers == hookd.sign("standard", SECRET, BODY, id="evt_1", now=NOW)
+    verified = run("verify", *options, *as_options(headers), "--body", "-")
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, b"evt_1\n", b"")
+
+
+def test_a_secret_of_the_environment_and_a_rotation() -> None:
+    signed = run(
+        "sign", "--scheme", "standard", "--secret", "env:KEY", "--secret", OTHER, "--id", "a", KEY=SECRET
+    )
+    headers = dict(line.split(": ") for line in signed.stdout.decode().splitlines())
+    for key in (SECRET, OTHER):
+        assert hookd.verify("standard", key, headers, BODY).id == "a"
+    verified = run(
+        "verify",
+        "--scheme",
+        "standard",
+        "--secret",
+        OTHER,
+        "--secret",
+        "env:KEY",
+        *as_options(headers),
+        KEY=SECRET,
+    )
+    assert verified.stdout == b"a\n"
+
+
+def test_verify_says_why_not() -> None:
+    headers = hookd.sign("standard", SECRET, BODY, id="evt_1", now=NOW)
+    options = ["verify", "--scheme", "standard", "--secret", SECRET, *as_options(headers), "--now"]
+    assert "signature_mismatch" in refused(run(*options, str(NOW), body=BODY + b" "), 1)
+    assert "timestamp_too_old" in refused(run(*options, str(NOW + 301)), 1)
+    assert run(*options, str(NOW + 301), "--tolerance", "10m").stdout == b"evt_1\n"
+    assert "timestamp_too_new" in refused(run(*options, str(NOW - 2), "--tolerance", "1500ms"), 1)
+    assert "repeated_header" in refused(run(*options, str(NOW), "--header", "Webhook-Id: x"), 1)
+
+
+def test_a_token_has_no_id_to_print() -> None:
+    assert run("sign", "--scheme", "token", "--secret", "sesame").stdout == b"X-Webhook-Token: sesame\n"
+    done = run("verify", "--scheme", "token", "--secret", "sesame", "--header", "x-webhook-token: sesame")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"authentic" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["sign", "--scheme", "standard"], "--secret"),
+        (["sign", "--scheme", "md5", "--secret", SECRET], "standard"),
+        (["sign", "--scheme", "standard", "--secret", SECRET[:-1]], "24 to 64 bytes"),
+        (["sign", "--scheme", "standard", "--secret", "env:HOOKD_NO_SUCH_NAME"], "HOOKD_NO_SUCH_NAME"),
+        (["sign", "--scheme", "standard", "--secret", "@/nowhere/secret"], "/nowhere/secret"),
+        (["sign", "--scheme", "standard", "--secret", SECRET, "--body", "/nowhere/body"], "/nowhere/body"),
+        (["sign", "--scheme", "standard", "--secret", SECRET, "--id", "a.b"], "without a dot"),
+        (["sign", "--scheme", "standard", "--secret", SECRET, "--now", "soon"], "--now"),
+        (["verify", "--scheme", "token", "--secret", "x", "--header", "no colon"], "Name: value"),
+        (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--tolerance", "5"], "5m"),
+        (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--explain"], "--explain"),
+        (["token", "--name", 'a"b'], "--name"),
+        (["token", "--scope", "all"], "publish"),
+    ],
+)
+def test_a_misuse_is_one_line_and_exit_2(arguments: list[str], told: str) -> None:
+    assert told in refused(run(*arguments), 2)
+
+
+def test_token_prints_itself_once_and_an_entry_with_its_hash() -> None:
+    printed = run("token", "--name", "shop", "--scope", "publish", "--scope", "read").stdout.decode()
+    token, entry = printed.split("\n", 1)
+    assert token.startswith("hookd_")
+    assert token not in entry
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    assert tomllib.loads(entry) == {
+        "auth": {"tokens": [{"name": "shop", "hash": digest, "scopes": ["publish", "read"]}]}
+    }
+
+
+def test_every_token_is_another_and_may_do_everything_unless_told() -> None:
+    first, second = (run("token").stdout.decode().split("\n", 1) for _ in range(2))
+    assert first[0] != second[0]
+    assert tomllib.loads(first[1])["auth"]["tokens"][0]["scopes"] == ["read", "write", "publish"]
+
+
+@pytest.mark.parametrize("command", ["sign", "verify", "token"])
+def test_help_shows_an_example(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert f"Example:\n    hookd {command} " in done.stdout.decode()
