@@ -1,0 +1,193 @@
+"""The store: events, endpoints, the outbox, attempts and dedupe keys, durable; one owner, one group commit."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from hookd.ids import IdFactory
+from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler
+from hookd.store import claim, deliveries, endpoints, events, record, recover, totals
+from hookd.store.accept import Accepted, Draft, Key, KeyKind, accept
+from hookd.store.commit import Committed, Committer, Group
+from hookd.store.context import Changes, Context, Directory, Room
+from hookd.store.deliveries import DeliveryFilter, DeliveryRecord
+from hookd.store.endpoints import Change, Named
+from hookd.store.events import EventRecord
+from hookd.store.page import Listing, Page
+from hookd.store.record import Result
+from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, perform
+from hookd.store.statement import Steps
+from hookd.store.totals import Totals
+
+__all__ = [
+    "Accepted", "Changes", "Committed", "DeliveryFilter", "DeliveryRecord", "Draft", "EventRecord", "Key", "KeyKind",
+    "Listing", "Page", "Result", "Room", "Store", "Totals", "open_store",
+]  # fmt: skip
+
+A = TypeVar("A")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Store:
+    """The face of the store. Every write returns once it is on disk, or raises; `None` as a tenant means any."""
+
+    def __init__(self, writer: Connection, reader: Connection, clock: Clock, rng: random.Random, dedupe: int) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._clock = clock
+        self._ids = IdFactory(clock, rng)
+        self._dedupe = dedupe
+        self._directory = Directory()
+        self._committer = Committer(writer, self._begin, Context.undo, self._on_commit)
+        self._version = -1
+        self.room: Room | None = None
+        """Where claimed deliveries have room; None while nothing is to be claimed."""
+        self.on_commit: Callable[[Committed], None] = lambda _: None
+        """Called in commit order, in the event loop, before those who wait for the commit go on."""
+
+    def _begin(self) -> Context:
+        return Context(self._clock(), self._ids, self._directory, self.room, Changes(), self._dedupe)
+
+    def _on_commit(self, committed: Committed) -> None:
+        self.on_commit(committed)
+
+    async def run(self) -> None:
+        """Commit what is queued, until `stop`."""
+        await self._committer.run()
+
+    def stop(self) -> None:
+        """Let `run` end once all that is queued is on disk."""
+        self._committer.stop()
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be committed; None while all is well."""
+        return self._committer.fault
+
+    def _write(self, group: Group[A, R], argument: A) -> asyncio.Future[R]:
+        return self._committer.submit(group, argument)
+
+    async def _read(self, steps: Steps[T]) -> T:
+        return await self._reader.run(perform, steps)
+
+    # Accepting, claiming, recording.
+
+    def accept(self, draft: Draft) -> asyncio.Future[Accepted]:
+        """Store an event and fan it out."""
+        return self._write(accept, draft)
+
+    def claim(self, lanes: Sequence[str]) -> asyncio.Future[None]:
+        """Claim from lanes; what was claimed comes through `on_commit`."""
+        return self._committer.submit(claim.claim, lanes, last=True)
+
+    def record(self, result: Result) -> None:
+        """Record a result, now or, where the storage is at fault, as soon as it can be."""
+        self._committer.submit(record.record, result, keep=True)
+
+    def release(self, claimed: Sequence[Delivery]) -> asyncio.Future[None]:
+        """Put claimed deliveries back that were not attempted to an end."""
+        return self._committer.submit(claim.release, claimed, keep=True)
+
+    # Upkeep.
+
+    async def recover(self) -> None:
+        """Take up what a crash left in the middle, and note every lane that has something waiting."""
+        await self._write(recover.recover, None)
+        await self._write(recover.scan, None)
+
+    async def notice(self) -> None:
+        """See whether another process has written the file, and if so look for what is due."""
+        version = await self._writer.run(data_version)
+        if version != self._version:
+            self._version = version
+            self._directory.forget()
+            await self._write(recover.scan, None)
+
+    async def expire_keys(self) -> None:
+        """Delete some dedupe keys that have expired."""
+        await self._write(events.expire_keys, None)
+
+    async def set_handlers(self, handlers: Mapping[str, Handler]) -> list[str]:
+        """Know these handlers, by their ids, from now on; cancel what waits for others, and answer whose."""
+        self._directory.handlers = handlers
+        return await self._write(recover.orphans, None)
+
+    async def totals(self) -> Totals:
+        """Count what waits, and the endpoints by state."""
+        return await self._read(totals.totals())
+
+    # Endpoints.
+
+    def create_endpoint(self, endpoint: Endpoint) -> asyncio.Future[Endpoint]:
+        """Store a new endpoint."""
+        return self._write(endpoints.create, endpoint)
+
+    def change_endpoint(
+        self, identity: str, tenant: str | None, apply: Callable[[Endpoint], Endpoint]
+    ) -> asyncio.Future[Endpoint]:
+        """Change an endpoint by a pure function, which may raise a HookdError to leave it as it is."""
+        return self._write(endpoints.change, Change(identity, tenant, apply))
+
+    def delete_endpoint(self, identity: str, tenant: str | None) -> asyncio.Future[None]:
+        """Delete an endpoint with its secrets; what waits for it is cancelled."""
+        return self._write(endpoints.delete, Named(identity, tenant))
+
+    def hasten(self, identity: str) -> asyncio.Future[None]:
+        """Make all that waits for an endpoint due now."""
+        return self._write(endpoints.hasten_all, identity)
+
+    async def endpoint(self, identity: str, tenant: str | None) -> Endpoint:
+        """Answer an endpoint, or raise NotFound."""
+        return await self._read(endpoints.endpoint(Named(identity, tenant)))
+
+    async def endpoints(self, tenant: str | None, page: Page) -> Listing[Endpoint]:
+        """List endpoints, newest first."""
+        return await self._read(endpoints.endpoints(tenant, page))
+
+    # Events and deliveries.
+
+    async def event(self, identity: str, tenant: str | None) -> Event:
+        """Answer an event with its payload, or raise NotFound."""
+        return await self._read(events.event(Named(identity, tenant)))
+
+    async def events(self, tenant: str | None, page: Page) -> Listing[EventRecord]:
+        """List events, newest first."""
+        return await self._read(events.events(tenant, page))
+
+    async def delivery(self, identity: str, tenant: str | None) -> tuple[DeliveryRecord, list[Attempt]]:
+        """Answer a delivery with its attempts, oldest first, or raise NotFound."""
+        return await self._read(deliveries.delivery(Named(identity, tenant)))
+
+    async def deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[DeliveryRecord]:
+        """List deliveries, newest first."""
+        return await self._read(deliveries.deliveries(wanted, page))
+
+    def retry(self, identity: str, tenant: str | None) -> asyncio.Future[DeliveryRecord]:
+        """Put a delivery back at the start of its schedule, due now."""
+        return self._write(deliveries.retry, Named(identity, tenant))
+
+    def cancel(self, identity: str, tenant: str | None) -> asyncio.Future[DeliveryRecord]:
+        """Cancel a delivery; one that is being sent is cancelled unless its attempt succeeds."""
+        return self._write(deliveries.cancel, Named(identity, tenant))
+
+
+@asynccontextmanager
+async def open_store(path: Path, clock: Clock, rng: random.Random, dedupe: int) -> AsyncIterator[Store]:
+    """Own the file, open and migrate it, and close it in reverse order. Times in milliseconds."""
+    lock = FileLock(path)
+    try:
+        writer = await connect(path)
+        try:
+            reader = await connect_reader(path)
+            try:
+                yield Store(writer, reader, clock, rng, dedupe)
+            finally:
+                await reader.close()
+        finally:
+            await writer.close()
+    finally:
+        lock.release()

@@ -1,0 +1,217 @@
+"""Accepting events: dedupe, store, fan out; a whole batch in a handful of statements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from hookd.errors import Conflict, Fault, HookdError, InvalidInput
+from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
+from hookd.store.context import Context
+from hookd.store.statement import Insert, Many, Row, Steps, statements
+
+SQL = statements("accept")
+
+
+class KeyKind(StrEnum):
+    """What a dedupe key is, and so whose it is: a tenant's or a source's."""
+
+    PRODUCER_ID = "id"
+    IDEMPOTENCY_KEY = "key"
+    INBOUND_ID = "inbound"
+
+
+class Key(NamedTuple):
+    """A dedupe key, unique among the keys of its kind and owner (a tenant or '', or a source's name)."""
+
+    kind: KeyKind
+    owner: str
+    key: str
+
+
+class Known(NamedTuple):
+    """What was accepted under a key."""
+
+    digest: bytes
+    event: str
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event about to be stored. `digest` tells equal content from other content under the same key."""
+
+    id: str
+    tenant: str | None
+    type: str
+    origin: Origin
+    payload: bytes = field(repr=False)
+    content_type: str
+    created_at: int
+    digest: bytes = b""
+    keys: tuple[Key, ...] = ()
+    endpoints: tuple[str, ...] | None = None
+    """Ids to deliver to, in place of whoever subscribes."""
+    direct: bool = False
+    """Claim the one delivery for the caller, whatever the endpoint's state and limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a draft: its event, or the one that an earlier draft with the same key became."""
+
+    event: str
+    deliveries: int
+    repeated: bool = False
+    delivery: Delivery | None = None
+    """The claimed delivery of a direct draft."""
+
+
+@dataclass(slots=True)
+class _Fresh:
+    """A draft that becomes an event, and its place in the batch."""
+
+    place: int
+    draft: Draft
+    destinations: Sequence[Destination]
+
+
+def accept(context: Context, drafts: Sequence[Draft]) -> Steps[list[Accepted | HookdError]]:
+    """Store a batch of drafts and fan them out; a draft that can't be accepted is answered by its error."""
+    known = yield from _known(context, drafts)
+    answers: list[Accepted | HookdError] = []
+    fresh: list[_Fresh] = []
+    for place, draft in enumerate(drafts):
+        answer = _earlier(draft, known) if draft.keys else None
+        if answer is None:
+            try:
+                destinations = yield from _destinations(context, draft)
+                answer = Accepted(draft.id, len(destinations))
+                fresh.append(_Fresh(place, draft, destinations))
+                known.update((key, Known(draft.digest, draft.id, len(destinations))) for key in draft.keys)
+            except InvalidInput as error:
+                answer = error
+        answers.append(answer)
+    if fresh:
+        yield from _insert(context, fresh, answers)
+    return answers
+
+
+def _known(context: Context, drafts: Sequence[Draft]) -> Steps[dict[Key, Known]]:
+    oldest = context.now - context.dedupe
+    wanted = [(*key, oldest) for draft in drafts for key in draft.keys]
+    if not wanted:
+        return {}
+    found = yield Many(SQL.known, wanted)
+    return {Key(KeyKind(kind), owner, key): Known(*rest) for kind, owner, key, *rest in found}
+
+
+def _earlier(draft: Draft, known: dict[Key, Known]) -> Accepted | HookdError | None:
+    """Answer what an earlier draft with one of this one's keys became, or why the two can't be the same."""
+    for key in draft.keys:
+        earlier = known.get(key)
+        if earlier is None:
+            continue
+        if key.kind is KeyKind.INBOUND_ID or earlier.digest == draft.digest:
+            return Accepted(earlier.event, earlier.deliveries, repeated=True)
+        if key.kind is KeyKind.PRODUCER_ID:
+            return Conflict(f"the id {key.key} was already published with other content; give this event its own id")
+        return InvalidInput(
+            Fault(
+                "Idempotency-Key",
+                f"{key.key} was already used with other content; use a new key for a new event",
+            )
+        )
+    return None
+
+
+def _destinations(context: Context, draft: Draft) -> Steps[Sequence[Destination]]:
+    if draft.endpoints is None:
+        return (yield from context.directory.match(draft.tenant, draft.type, draft.origin))
+    found: list[Destination] = []
+    for place, identity in enumerate(draft.endpoints):
+        destination = yield from context.directory.find(identity)
+        if not isinstance(destination, Endpoint) or destination.tenant != draft.tenant:
+            raise InvalidInput(Fault(f"#/endpoints/{place}", f"there is no endpoint {identity} for this tenant"))
+        found.append(destination)
+    return found
+
+
+def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | HookdError]) -> Steps[None]:
+    drafts = [each.draft for each in fresh]
+    sequences = yield Insert(SQL.insert_events, [_event_row(draft) for draft in drafts])
+    fan = [(each, event, to) for each, event in zip(fresh, sequences, strict=True) for to in each.destinations]
+    outbox = [_outbox_row(context, each.draft, event, destination) for each, event, destination in fan]
+    if outbox:
+        numbers = yield Insert(SQL.insert_outbox, outbox)
+        for row, number, (each, event, destination) in zip(outbox, numbers, fan, strict=True):
+            _hand_over(context, row, number, event, each, destination, answers)
+    keys = [
+        (*key, draft.digest, draft.id, len(each.destinations), draft.created_at)
+        for each, draft in zip(fresh, drafts, strict=True)
+        for key in draft.keys
+    ]
+    if keys:
+        yield Many(SQL.remember, keys)
+
+
+def _event_row(draft: Draft) -> Row:
+    return (
+        draft.id, draft.tenant or "", draft.type, draft.origin, draft.payload, draft.content_type, draft.created_at,
+    )  # fmt: skip
+
+
+def _outbox_row(context: Context, draft: Draft, event: int, destination: Destination) -> Row:
+    status, reason = _first_status(context, draft, destination)
+    return (
+        context.ids("dlv"), event, destination.id, draft.tenant or "", draft.type, status, reason, context.now,
+        context.now,
+    )  # fmt: skip
+
+
+def _first_status(context: Context, draft: Draft, destination: Destination) -> tuple[Status, str | None]:
+    if draft.direct:
+        return Status.SENDING, None
+    if isinstance(destination, Endpoint) and destination.state is not EndpointState.ACTIVE:
+        if destination.state is EndpointState.DISABLED:
+            return Status.CANCELLED, f"the endpoint is disabled: {destination.state_reason}"
+        return Status.PENDING, None
+    if context.room is not None and context.room.take(destination):
+        return Status.SENDING, None
+    return Status.PENDING, None
+
+
+def _hand_over(
+    context: Context,
+    row: Row,
+    number: int,
+    event: int,
+    each: _Fresh,
+    destination: Destination,
+    answers: list[Accepted | HookdError],
+) -> None:
+    """Tell the delivery loop of a new row: to be sent now, or due."""
+    status = row[5]
+    if status is Status.PENDING:
+        context.changes.make_due(destination.id, context.now)
+    elif status is Status.CANCELLED:
+        context.changes.concluded[status] += 1
+    else:
+        delivery = Delivery(number, row[0], _event(each.draft, event), destination, attempt_count=0, step=0)
+        if each.draft.direct:
+            answers[each.place] = Accepted(each.draft.id, len(each.destinations), delivery=delivery)
+        else:
+            context.changes.claimed.append(delivery)
+
+
+def _event(draft: Draft, sequence: int) -> Event:
+    return Event(
+        sequence,
+        draft.id,
+        draft.tenant,
+        draft.type,
+        draft.origin,
+        draft.payload,
+        draft.content_type,
+        draft.created_at,
+    )

@@ -1,0 +1,82 @@
+"""Claiming: the oldest rows of each lane that is due and able."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin
+from hookd.store.context import Context
+from hookd.store.rows import text
+from hookd.store.statement import Query, Steps, statements
+
+SQL = statements("claim")
+
+_decode = msgspec.json.Decoder(list[tuple[int, str, int, int, int, int, str, str, str, str, str, int, int]]).decode
+
+
+def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None]]:
+    """Claim from lanes, named by their endpoints' ids, as many deliveries as each has room for.
+
+    What was claimed, and when each lane is due next, goes to the changes.
+    """
+    claimed: list[Delivery] = []
+    if context.room is not None:
+        for lane in dict.fromkeys(lane for batch in batches for lane in batch):
+            claimed += yield from _claim_lane(context, lane)
+    if claimed:
+        yield Query(SQL.mark, {"sequences": text([delivery.sequence for delivery in claimed])})
+        context.changes.claimed += claimed
+    return [None] * len(batches)
+
+
+def _claim_lane(context: Context, lane: str) -> Steps[list[Delivery]]:
+    destination = yield from context.directory.find(lane)
+    if destination is None or (isinstance(destination, Endpoint) and destination.state is not EndpointState.ACTIVE):
+        context.changes.scanned[lane] = None  # what wakes the lane again is a change of its state
+        return []
+    room = context.room.claimable(destination) if context.room else 0
+    found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1})
+    claimed, due = _read(found[0][0], found[0][1] or b"", destination, room, context.now)
+    if claimed and context.room:
+        context.room.hold(destination, len(claimed))
+    context.changes.scanned[lane] = due
+    return claimed
+
+
+def _read(
+    columns: str, payloads: bytes, destination: Destination, room: int, now: int
+) -> tuple[list[Delivery], int | None]:
+    """Read at most `room` due deliveries, and when the next one is due."""
+    claimed: list[Delivery] = []
+    start = 0
+    for (
+        sequence,
+        id_,
+        attempts,
+        step,
+        due,
+        number,
+        event,
+        tenant,
+        type_,
+        origin,
+        content,
+        created,
+        size,
+    ) in _decode(columns):
+        if due > now or len(claimed) == room:
+            return claimed, due
+        payload = payloads[start : start + size]
+        start += size
+        noun = Event(number, event, tenant or None, type_, Origin(origin), payload, content, created)
+        claimed.append(Delivery(sequence, id_, noun, destination, attempts, step))
+    return claimed, None
+
+
+def release(context: Context, batches: Sequence[Sequence[Delivery]]) -> Steps[list[None]]:
+    """Put claimed deliveries back that were not attempted to an end: the daemon stops."""
+    deliveries = [delivery for batch in batches for delivery in batch]
+    yield Query(SQL.release, {"sequences": text([delivery.sequence for delivery in deliveries])})
+    for delivery in deliveries:
+        context.changes.make_due(delivery.destination.id, context.now)
+    return [None] * len(batches)

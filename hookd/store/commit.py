@@ -1,0 +1,215 @@
+"""Group commit: writers queue, one transaction carries out all that is queued, and each waits for its COMMIT alone."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from hookd.errors import HookdError, Unavailable
+from hookd.store.context import Changes, Context
+from hookd.store.sqlite import Connection, perform, roll_back
+from hookd.store.statement import Steps
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+Group = Callable[[Context, Sequence[A]], Steps[Sequence[R | HookdError]]]
+"""A transaction over all the arguments that were queued for it at once.
+
+It answers in their order; an argument that can't be served is answered by its error, before anything was written
+for it.
+"""
+
+LONGEST_PAUSE = 5.0
+"""Seconds between attempts to commit while the storage is at fault."""
+
+log = logging.getLogger("hookd.store")
+
+
+@dataclass(slots=True)
+class Write(Generic[A, R]):
+    """One queued write. `keep` marks what must not be given up when the storage is at fault: outcomes."""
+
+    group: Group[A, R]
+    argument: A
+    future: asyncio.Future[R]
+    keep: bool
+    last: bool
+    """Carried out after all that is not last: a claim has to see what came with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A transaction that is on disk."""
+
+    answers: Sequence[Any]
+    changes: Changes
+    size: int
+    seconds: float
+
+
+class StorageError(Exception):
+    """The database could not carry out or commit a transaction, through no fault of a writer."""
+
+
+class Committer:
+    """Queues writes and commits them, one transaction after another."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        begin: Callable[[], Context],
+        abandon: Callable[[Context], None],
+        committed: Callable[[Committed], None],
+    ) -> None:
+        self._connection = connection
+        self._begin = begin
+        self._abandon = abandon
+        self._committed = committed
+        self._writes: list[Write[Any, Any]] = []
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.fault: str | None = None
+        """Why nothing can be committed, while nothing can."""
+
+    def submit(self, group: Group[A, R], argument: A, *, keep: bool = False, last: bool = False) -> asyncio.Future[R]:
+        """Queue a write; its future is done once it is on disk."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        if self.fault is not None and not keep:
+            future.set_exception(Unavailable(self.fault))
+            return future
+        self._writes.append(Write(group, argument, future, keep, last))
+        self._wake.set()
+        return future
+
+    async def run(self) -> None:
+        """Commit what is queued until stopped, and then what is still there."""
+        failures = 0
+        while self._writes or not self._stopping:
+            if self.fault is None:
+                await self._wake.wait()
+                self._wake.clear()
+            else:
+                await self._pause(failures)
+            writes, self._writes = self._writes, []
+            if writes or self.fault is not None:
+                failures = 0 if await self._round(writes) else failures + 1
+                if failures and self._stopping:
+                    break
+
+    def stop(self) -> None:
+        """Let `run` end once the queue is empty."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _pause(self, failures: int) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(LONGEST_PAUSE, 0.1 * 2**failures)):
+                while not self._stopping:
+                    await self._wake.wait()
+                    self._wake.clear()
+
+    async def _round(self, writes: list[Write[Any, Any]]) -> bool:
+        """Commit these writes; answer whether the storage could."""
+        try:
+            committed = await self._connection.run(self._transact, writes)
+        except StorageError as fault:
+            self._suffer(writes, str(fault))
+            return False
+        if self.fault is not None:
+            log.warning("the store commits again", extra={"fields": {"was": self.fault}})
+            self.fault = None
+        self._committed(committed)
+        for write, answer in zip(writes, committed.answers, strict=True):
+            _settle(write.future, answer)
+        return True
+
+    def _suffer(self, writes: Sequence[Write[Any, Any]], fault: str) -> None:
+        """Keep the outcomes for later, and tell everyone else."""
+        if self.fault is None:
+            log.error(
+                "the store can't commit; outcomes are kept and written later",
+                extra={"fields": {"fault": fault}},
+            )
+        self.fault = fault
+        self._writes = [write for write in writes if write.keep] + self._writes
+        for write in writes:
+            if not write.keep:
+                _settle(write.future, Unavailable(fault))
+
+    def _transact(self, connection: sqlite3.Connection, writes: Sequence[Write[Any, Any]]) -> Committed:
+        """Carry out all writes in one transaction; where one of them is faulty, again with each on its own."""
+        started = time.perf_counter()
+        for carry_out in (_together, _apart):
+            context = self._begin()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                answers = carry_out(connection, context, writes)
+                if self.fault is not None:
+                    _touch(connection)
+                connection.execute("COMMIT")
+            except BaseException as error:
+                roll_back(connection)
+                self._abandon(context)
+                if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError) and not _of_a_writer(error):
+                    raise StorageError(str(error)) from error
+                if carry_out is _apart:
+                    raise
+            else:
+                return Committed(answers, context.changes, len(writes), time.perf_counter() - started)
+        raise AssertionError("unreachable")
+
+
+def _of_a_writer(error: sqlite3.Error) -> bool:
+    """Say whether an error is about what was written, not about where."""
+    return isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError)
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    """Write something, so that the commit proves that the storage works again."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _together(connection: sqlite3.Connection, context: Context, writes: Sequence[Write[Any, Any]]) -> list[Any]:
+    """Carry out each group once, over all that was queued for it; answer in the order of the writes."""
+    groups: dict[Any, list[int]] = {}
+    for place, write in sorted(enumerate(writes), key=lambda pair: pair[1].last):
+        groups.setdefault(write.group, []).append(place)
+    answers: list[Any] = [None] * len(writes)
+    for group, places in groups.items():
+        found = perform(connection, group(context, [writes[place].argument for place in places]))
+        for place, answer in zip(places, found, strict=True):
+            answers[place] = answer
+    return answers
+
+
+def _apart(connection: sqlite3.Connection, context: Context, writes: Sequence[Write[Any, Any]]) -> list[Any]:
+    """Carry out each write alone, so that a faulty one fails its own caller and nobody else."""
+    answers: list[Any] = [None] * len(writes)
+    for place, write in sorted(enumerate(writes), key=lambda pair: pair[1].last):
+        connection.execute("SAVEPOINT alone")
+        before = context.changes.mark()
+        try:
+            answers[place] = perform(connection, write.group(context, [write.argument]))[0]
+        except Exception as error:  # whatever it is, its own caller gets it
+            if not connection.in_transaction:
+                raise  # SQLite ended the transaction by itself: the storage is at fault
+            connection.execute("ROLLBACK TO alone")
+            context.undo(before)
+            answers[place] = error
+        connection.execute("RELEASE alone")
+    return answers
+
+
+def _settle(future: asyncio.Future[Any], answer: Any) -> None:
+    if future.done():  # the caller has gone away
+        return
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -1,0 +1,133 @@
+"""What a transaction knows beside its own input: the time, the destinations, and what it has changed."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hookd.ids import IdFactory
+from hookd.model import Delivery, Destination, Endpoint, Handler, Origin, Status
+from hookd.policy.match import candidates, matches
+from hookd.store import rows
+from hookd.store.statement import Query, Steps, statements
+
+SQL = statements("endpoints")
+
+REMEMBERED = 10_000
+"""Endpoints, and answers of the fan-out, that are kept in memory."""
+
+
+class Room(Protocol):
+    """Who may be sent a delivery at once. Called on the store's thread alone."""
+
+    def take(self, destination: Destination) -> bool:
+        """Take a place for one delivery, if the destination has one and nothing older waits for it."""
+
+    def claimable(self, destination: Destination) -> int:
+        """Say how many waiting deliveries may be claimed."""
+
+    def hold(self, destination: Destination, count: int) -> None:
+        """Take the places of deliveries that were claimed."""
+
+    def give_back(self, destination: Destination) -> None:
+        """Undo a take: the transaction failed."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a committed transaction means for the delivery loop, and for the counters."""
+
+    claimed: list[Delivery] = field(default_factory=list)
+    """Deliveries whose places are taken and whose attempts are to be made now."""
+    due: dict[str, int] = field(default_factory=dict)
+    """Lanes that have something due, and when (epoch ms)."""
+    scanned: dict[str, int | None] = field(default_factory=dict)
+    """Lanes that were claimed from, and when they are due next, all of `due` considered."""
+    concluded: Counter[Status] = field(default_factory=Counter)
+
+    def mark(self) -> "Changes":
+        """Answer a copy, to come back to."""
+        return Changes(list(self.claimed), dict(self.due), dict(self.scanned), Counter(self.concluded))
+
+    def make_due(self, lane: str, at: int) -> None:
+        """Note that a lane has a row due at `at`."""
+        self.due[lane] = min(at, self.due.get(lane, at))
+
+
+class Directory:
+    """The destinations, remembered on the store's thread; every write of an endpoint passes through here."""
+
+    def __init__(self) -> None:
+        self.handlers: Mapping[str, Handler] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._matches: dict[tuple[str | None, str, Origin], tuple[str, ...]] = {}
+
+    def forget(self) -> None:
+        """Read everything afresh: a transaction failed, or somebody else wrote."""
+        self._endpoints.clear()
+        self._matches.clear()
+
+    def put(self, endpoint: Endpoint) -> None:
+        """Remember an endpoint as it now is."""
+        if len(self._endpoints) >= REMEMBERED:
+            self._endpoints.clear()
+        self._endpoints[endpoint.id] = endpoint
+
+    def resubscribed(self, identity: str) -> None:
+        """Note that an endpoint has come, gone, or changed its patterns."""
+        self._endpoints.pop(identity, None)
+        self._matches.clear()
+
+    def find(self, identity: str) -> Steps[Destination | None]:
+        """Answer the destination with this id, if there is one."""
+        found: Destination | None = self._endpoints.get(identity) or self.handlers.get(identity)
+        if found is None and not identity.startswith("handler:"):
+            for row in (yield Query(SQL.read, {"id": identity})):
+                found = rows.endpoint(row)
+                self.put(found)
+        return found
+
+    def match(self, tenant: str | None, event_type: str, origin: Origin) -> Steps[list[Destination]]:
+        """Answer every destination that subscribes to an event: handlers first, then endpoints of its tenant."""
+        found: list[Destination] = [
+            handler for handler in self.handlers.values() if matches(handler.event_types, event_type, origin)
+        ]
+        for identity in (yield from self._subscribers(tenant, event_type, origin)):
+            destination = yield from self.find(identity)
+            if destination is not None:
+                found.append(destination)
+        return found
+
+    def _subscribers(self, tenant: str | None, event_type: str, origin: Origin) -> Steps[tuple[str, ...]]:
+        key = (tenant, event_type, origin)
+        known = self._matches.get(key)
+        if known is None:
+            patterns = rows.text(candidates(event_type, origin))
+            found = yield Query(SQL.subscribers, {"tenant": tenant or "", "patterns": patterns})
+            known = tuple(row[0] for row in found)
+            if len(self._matches) >= REMEMBERED:
+                self._matches.clear()
+            self._matches[key] = known
+        return known
+
+
+@dataclass(slots=True)
+class Context:
+    """What the groups of one commit share."""
+
+    now: int
+    ids: IdFactory
+    directory: Directory
+    room: Room | None
+    changes: Changes
+    dedupe: int
+    """How long dedupe keys are kept, in milliseconds."""
+
+    def undo(self, before: Changes | None = None) -> None:
+        """Forget what was changed since `before` (None: at all), since it was rolled back."""
+        before = before or Changes()
+        for delivery in self.changes.claimed[len(before.claimed) :]:
+            if self.room is not None:
+                self.room.give_back(delivery.destination)
+        self.changes = before
+        self.directory.forget()

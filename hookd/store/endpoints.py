@@ -1,0 +1,171 @@
+"""Endpoints: make, change, delete, disable, and what that does to the deliveries that wait for them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from hookd.errors import HookdError, NotFound
+from hookd.model import PAYLOAD_TYPE, Endpoint, EndpointState, Origin, Status
+from hookd.store import rows
+from hookd.store.accept import Draft, accept
+from hookd.store.context import Context
+from hookd.store.page import Listing, Page, cut
+from hookd.store.statement import Many, Query, Steps, statements
+
+SQL = statements("endpoints")
+DELIVERIES = statements("deliveries")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of one endpoint: a pure function of what it is now. `tenant` None means any."""
+
+    id: str
+    tenant: str | None
+    apply: Callable[[Endpoint], Endpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One thing asked for by its id; `tenant` None means any."""
+
+    id: str
+    tenant: str | None
+
+
+def create(context: Context, endpoints: Sequence[Endpoint]) -> Steps[list[Endpoint]]:
+    """Store new endpoints with their subscriptions."""
+    for endpoint in endpoints:
+        yield Query(SQL.insert, rows.endpoint_row(endpoint))
+        yield from _subscribe(context, endpoint)
+    return list(endpoints)
+
+
+def _subscribe(context: Context, endpoint: Endpoint) -> Steps[None]:
+    patterns = [(endpoint.tenant or "", pattern, endpoint.id) for pattern in dict.fromkeys(endpoint.event_types)]
+    if patterns:
+        yield Many(SQL.subscribe, patterns)
+    context.directory.resubscribed(endpoint.id)
+
+
+def change(context: Context, changes: Sequence[Change]) -> Steps[list[Endpoint | HookdError]]:
+    """Change endpoints; what waits is cancelled where one is disabled, and due at once where it was mended."""
+    answers: list[Endpoint | HookdError] = []
+    for each in changes:
+        try:
+            before = yield from read(context, each.id, each.tenant)
+            after = each.apply(before)
+        except HookdError as error:
+            answers.append(error)
+        else:
+            answers.append((yield from _store(context, before, after)))
+    return answers
+
+
+def read(context: Context, identity: str, tenant: str | None) -> Steps[Endpoint]:
+    """Answer an endpoint, or raise NotFound."""
+    found = yield from context.directory.find(identity)
+    if not isinstance(found, Endpoint) or tenant not in (None, found.tenant):
+        raise NotFound(f"there is no endpoint {identity}")
+    return found
+
+
+def _store(context: Context, before: Endpoint, after: Endpoint) -> Steps[Endpoint]:
+    if after.event_types != before.event_types:
+        yield Query(SQL.unsubscribe, {"id": after.id})
+        yield from _subscribe(context, after)
+    if after.state is EndpointState.DISABLED and before.state is not EndpointState.DISABLED:
+        return (yield from disable(context, after, after.state_reason or "by hand"))
+    woken = after.state is EndpointState.ACTIVE and before.state is not EndpointState.ACTIVE
+    if woken:
+        after = replace(after, failing_since=None, failing_attempts=0)
+    yield Query(SQL.update, rows.endpoint_row(after))
+    context.directory.put(after)
+    if woken or after.url != before.url:
+        yield from hasten(context, after.id)
+    return after
+
+
+def hasten(context: Context, identity: str) -> Steps[None]:
+    """Make all that waits for an endpoint due now."""
+    yield Query(DELIVERIES.hasten, {"endpoint": identity, "now": context.now})
+    context.changes.make_due(identity, context.now)
+
+
+def disable(context: Context, endpoint: Endpoint, reason: str) -> Steps[Endpoint]:
+    """Disable an endpoint: what waits is cancelled, what is being sent is not tried again, subscribers are told."""
+    endpoint = replace(
+        endpoint,
+        state=EndpointState.DISABLED,
+        state_reason=reason,
+        state_since=context.now,
+        updated_at=context.now,
+    )
+    yield Query(SQL.update, rows.endpoint_row(endpoint))
+    context.directory.put(endpoint)
+    yield from cancel_waiting(context, endpoint.id, f"the endpoint is disabled: {reason}")
+    yield from accept(context, [_disabled(context, endpoint, reason)])
+    return endpoint
+
+
+def cancel_waiting(context: Context, identity: str, reason: str) -> Steps[None]:
+    """Cancel what waits for a destination; what is being sent is cancelled unless its attempt succeeds."""
+    parameters = {"endpoint": identity, "reason": reason}
+    waiting = yield Query(DELIVERIES.count_waiting, {"endpoint": identity})
+    context.changes.concluded[Status.CANCELLED] += waiting[0][0]
+    yield Query(DELIVERIES.cancel_waiting, parameters)
+    yield Query(DELIVERIES.stop_sending, parameters)
+
+
+def _disabled(context: Context, endpoint: Endpoint, reason: str) -> Draft:
+    payload = {"endpoint": endpoint.id, "url": endpoint.url, "reason": reason}
+    return Draft(
+        id=context.ids("evt"),
+        tenant=endpoint.tenant,
+        type="hookd.endpoint.disabled",
+        origin=Origin.OPERATIONAL,
+        payload=rows.text(payload).encode(),
+        content_type=PAYLOAD_TYPE,
+        created_at=context.now,
+    )
+
+
+def delete(context: Context, endpoints: Sequence[Named]) -> Steps[list[HookdError | None]]:
+    """Delete endpoints and their secrets; what waits is cancelled, history stays."""
+    answers: list[HookdError | None] = []
+    for each in endpoints:
+        try:
+            endpoint = yield from read(context, each.id, each.tenant)
+        except NotFound as error:
+            answers.append(error)
+            continue
+        yield from cancel_waiting(context, endpoint.id, "the endpoint was deleted")
+        yield Query(SQL.unsubscribe, {"id": endpoint.id})
+        yield Query(SQL.delete, {"id": endpoint.id})
+        context.directory.resubscribed(endpoint.id)
+        answers.append(None)
+    return answers
+
+
+def hasten_all(context: Context, identities: Sequence[str]) -> Steps[list[None]]:
+    """Make all that waits for these endpoints due now."""
+    for identity in identities:
+        yield from hasten(context, identity)
+    return [None] * len(identities)
+
+
+def endpoint(named: Named) -> Steps[Endpoint]:
+    """Answer an endpoint as it is on disk, or raise NotFound."""
+    for row in (yield Query(SQL.read, {"id": named.id})):
+        found = rows.endpoint(row)
+        if named.tenant in (None, found.tenant):
+            return found
+    raise NotFound(f"there is no endpoint {named.id}")
+
+
+def endpoints(tenant: str | None, page: Page) -> Steps[Listing[Endpoint]]:
+    """List endpoints, newest first; `tenant` None lists every tenant's."""
+    condition = "" if tenant is None else "tenant = :tenant AND "
+    parameters = {} if tenant is None else {"tenant": tenant}
+    found = yield Query(f"{SQL.page} WHERE {condition}{page.order}", parameters | page.parameters)
+    kept, older, newer = cut(page, found)
+    return Listing([rows.endpoint(row) for row in kept], older, newer)

@@ -1,0 +1,166 @@
+"""Recording what came of attempts, in one transaction with all that follows from it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from hookd.model import (
+    PAYLOAD_TYPE,
+    Attempt,
+    Delivery,
+    Destination,
+    Endpoint,
+    EndpointState,
+    Origin,
+    Outcome,
+    Status,
+)
+from hookd.policy import failing
+from hookd.policy.failing import Failing
+from hookd.policy.retry import GONE, Decision
+from hookd.store import rows
+from hookd.store.accept import Draft, accept
+from hookd.store.context import Context
+from hookd.store.endpoints import disable
+from hookd.store.statement import Many, Row, Steps, statements
+
+SQL = statements("record")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An attempt that was made, and what was decided; `disable_after` is in milliseconds."""
+
+    delivery: Delivery
+    attempt: Attempt
+    decision: Decision
+    disable_after: int
+
+
+def record(context: Context, results: Sequence[Result]) -> Steps[list[None]]:
+    """Record a batch of results: attempts, the deliveries' new statuses, the endpoints' health, what to tell whom."""
+    yield Many(SQL.insert_attempts, [rows.attempt_row(each.delivery.sequence, each.attempt) for each in results])
+    yield Many(SQL.conclude, [_conclusion(each, context.now) for each in results])
+    for each in results:
+        if each.decision.due_at is not None:
+            context.changes.make_due(each.delivery.destination.id, each.decision.due_at)
+        else:
+            context.changes.concluded[each.decision.status] += 1
+    yield from _judge(context, results)
+    failed = [each for each in results if each.decision.status is Status.FAILED]
+    yield from report_failed(context, (_dead_letter(each) for each in failed if _reportable(each)))
+    return [None] * len(results)
+
+
+def _conclusion(result: Result, now: int) -> Row:
+    delivery, decision = result.delivery, result.decision
+    pending = decision.status is Status.PENDING
+    return (
+        delivery.sequence,
+        decision.status,
+        decision.reason,
+        delivery.attempt_count + 1,
+        delivery.step + pending,
+        decision.due_at if decision.due_at is not None else now,
+        result.attempt.error,
+    )
+
+
+def _judge(context: Context, results: Sequence[Result]) -> Steps[None]:
+    """Keep count of each endpoint's failures, and disable the ones that are gone or have failed for too long."""
+    changed: dict[str, Endpoint] = {}
+    for result in results:
+        destination = result.delivery.destination
+        success = result.attempt.outcome is Outcome.SUCCESS
+        if not isinstance(destination, Endpoint) or (success and destination.failing_since is None):
+            continue
+        endpoint = changed.get(destination.id) or (yield from context.directory.find(destination.id))
+        if isinstance(endpoint, Endpoint):
+            changed[endpoint.id] = yield from _after(context, endpoint, result, success=success)
+    if changed:
+        yield Many(SQL_FAILING, [(each.id, each.failing_since, each.failing_attempts) for each in changed.values()])
+
+
+SQL_FAILING = statements("endpoints").update_failing
+
+
+def _after(context: Context, endpoint: Endpoint, result: Result, *, success: bool) -> Steps[Endpoint]:
+    before = Failing(endpoint.failing_since, endpoint.failing_attempts)
+    now = failing.after(before, success=success, now=context.now)
+    endpoint = replace(endpoint, failing_since=now.since, failing_attempts=now.attempts)
+    context.directory.put(endpoint)
+    if endpoint.state is EndpointState.DISABLED or success:
+        return endpoint
+    if result.attempt.status_code == GONE:
+        endpoint = yield from disable(context, endpoint, "the receiver answered 410 Gone")
+    elif failing.given_up(now, context.now, result.disable_after):
+        days = result.disable_after / 86_400_000
+        endpoint = yield from disable(
+            context,
+            endpoint,
+            f"no success in {now.attempts} attempts over {days:g} days; last: {result.attempt.error}",
+        )
+    return endpoint
+
+
+def _reportable(result: Result) -> bool:
+    return result.delivery.event.origin is not Origin.OPERATIONAL
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery that failed for good, as its operational event tells of it."""
+
+    tenant: str | None
+    delivery: str
+    event: str
+    event_type: str
+    endpoint: str
+    attempt_count: int
+    reason: str | None
+    last_error: str | None = None
+
+
+def _dead_letter(result: Result) -> DeadLetter:
+    delivery = result.delivery
+    return DeadLetter(
+        tenant=_tenant(delivery.destination, delivery),
+        delivery=delivery.id,
+        event=delivery.event.id,
+        event_type=delivery.event.type,
+        endpoint=delivery.destination.id,
+        attempt_count=delivery.attempt_count + 1,
+        reason=result.decision.reason,
+        last_error=result.attempt.error,
+    )
+
+
+def _tenant(destination: Destination, delivery: Delivery) -> str | None:
+    return destination.tenant if isinstance(destination, Endpoint) else delivery.event.tenant
+
+
+def report_failed(context: Context, dead_letters: Iterable[DeadLetter]) -> Steps[None]:
+    """Publish `hookd.delivery.failed` for each."""
+    drafts = [
+        Draft(
+            id=context.ids("evt"),
+            tenant=dead.tenant,
+            type="hookd.delivery.failed",
+            origin=Origin.OPERATIONAL,
+            payload=rows.text(
+                {
+                    "delivery": dead.delivery,
+                    "event": dead.event,
+                    "event_type": dead.event_type,
+                    "endpoint": dead.endpoint,
+                    "attempt_count": dead.attempt_count,
+                    "reason": dead.reason,
+                    "last_error": dead.last_error,
+                }
+            ).encode(),
+            content_type=PAYLOAD_TYPE,
+            created_at=context.now,
+        )
+        for dead in dead_letters
+    ]
+    if drafts:
+        yield from accept(context, drafts)

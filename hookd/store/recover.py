@@ -1,0 +1,53 @@
+"""What a daemon does first: take up what a crash left in the middle, and see which lanes have something waiting."""
+
+from collections.abc import Sequence
+
+from hookd.model import Origin
+from hookd.store.context import Context
+from hookd.store.endpoints import cancel_waiting
+from hookd.store.record import DeadLetter, report_failed
+from hookd.store.statement import Query, Steps, statements
+
+SQL = statements("claim")
+
+CRASHES_TO_GIVE_UP = 3
+"""A handler that was running in so many crashes is taken to be their cause."""
+
+
+def recover(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
+    """Make every delivery that was being sent when the process died pending again, due when it was."""
+    crashed = yield Query(SQL.crashed, {"crashes": CRASHES_TO_GIVE_UP})
+    yield Query(SQL.recover_crashed, {"crashes": CRASHES_TO_GIVE_UP})
+    yield from report_failed(
+        context,
+        [
+            DeadLetter(
+                tenant=tenant or None,
+                delivery=delivery,
+                event=event,
+                event_type=type_,
+                endpoint=endpoint,
+                attempt_count=attempt_count,
+                reason=f"the handler was running in {crashes} crashes",
+            )
+            for delivery, endpoint, type_, attempt_count, crashes, event, tenant, origin in crashed
+            if origin != Origin.OPERATIONAL
+        ],
+    )
+    return [None] * len(asked)
+
+
+def scan(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
+    """Note, for the delivery loop, every lane that has something waiting, and when it is due."""
+    for lane, due_at in (yield Query(SQL.lanes, {})):
+        context.changes.make_due(lane, due_at)
+    return [None] * len(asked)
+
+
+def orphans(context: Context, asked: Sequence[None]) -> Steps[list[list[str]]]:
+    """Cancel what waits for handlers that the configuration has no more; answer their names."""
+    lanes = yield Query(SQL.lanes, {})
+    gone = [lane for lane, _ in lanes if lane.startswith("handler:") and lane not in context.directory.handlers]
+    for lane in gone:
+        yield from cancel_waiting(context, lane, "the handler was taken out of the configuration")
+    return [gone] * len(asked)

@@ -1,0 +1,124 @@
+"""Rows to nouns and back. A tenant is '' in the database where it is None here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hookd.model import Attempt, Endpoint, EndpointState, Event, Origin, Outcome, PreviousSecret
+from hookd.store.statement import Row
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def text(value: object) -> str:
+    """Write a list or a mapping as JSON text."""
+    return _encode(value).decode()
+
+
+def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
+    """Answer the named parameters that store an endpoint."""
+    return {
+        "id": endpoint.id,
+        "tenant": endpoint.tenant or "",
+        "url": endpoint.url,
+        "event_types": text(endpoint.event_types),
+        "description": endpoint.description,
+        "scheme": endpoint.scheme,
+        "token": endpoint.token,
+        "secret": endpoint.secret,
+        "previous_secrets": text([[old.secret, old.expires_at] for old in endpoint.previous_secrets]),
+        "headers": text(endpoint.headers),
+        "max_in_flight": endpoint.max_in_flight,
+        "timeout": endpoint.timeout,
+        "retry": None if endpoint.retry is None else text(endpoint.retry),
+        "metadata": text(endpoint.metadata),
+        "state": endpoint.state,
+        "state_reason": endpoint.state_reason,
+        "state_since": endpoint.state_since,
+        "failing_since": endpoint.failing_since,
+        "failing_attempts": endpoint.failing_attempts,
+        "created_at": endpoint.created_at,
+        "updated_at": endpoint.updated_at,
+    }
+
+
+def endpoint(row: Row) -> Endpoint:
+    """Read an endpoint from the columns of `endpoints.read`."""
+    return Endpoint(
+        id=row[0],
+        tenant=row[1] or None,
+        url=row[2],
+        event_types=tuple(_decode(row[3])),
+        description=row[4],
+        scheme=row[5],
+        token=row[6],
+        secret=row[7],
+        previous_secrets=tuple(PreviousSecret(secret, expires_at) for secret, expires_at in _decode(row[8])),
+        headers=_decode(row[9]),
+        max_in_flight=row[10],
+        timeout=row[11],
+        retry=None if row[12] is None else tuple(_decode(row[12])),
+        metadata=_decode(row[13]),
+        state=EndpointState(row[14]),
+        state_reason=row[15],
+        state_since=row[16],
+        failing_since=row[17],
+        failing_attempts=row[18],
+        created_at=row[19],
+        updated_at=row[20],
+    )
+
+
+def event(row: Row) -> Event:
+    """Read an event from the columns of `events.read`."""
+    return Event(
+        sequence=row[0],
+        id=row[1],
+        tenant=row[2] or None,
+        type=row[3],
+        origin=Origin(row[4]),
+        payload=row[5],
+        content_type=row[6],
+        created_at=row[7],
+    )
+
+
+def attempt_row(delivery: int, attempt: Attempt) -> Row:
+    """Answer the values that store an attempt of the delivery with this sequence."""
+    return (
+        delivery,
+        attempt.number,
+        attempt.id,
+        attempt.started_at,
+        attempt.duration,
+        attempt.outcome,
+        attempt.status_code,
+        attempt.error,
+        _headers(attempt.request_headers),
+        _headers(attempt.response_headers),
+        attempt.response_body,
+        attempt.truncated,
+    )
+
+
+def _headers(headers: Mapping[str, str]) -> str:
+    return _encode(headers).decode() if headers else "{}"
+
+
+def attempt(row: Row) -> Attempt:
+    """Read an attempt from the columns of `deliveries.attempts`."""
+    return Attempt(
+        id=row[0],
+        number=row[1],
+        started_at=row[2],
+        duration=row[3],
+        outcome=Outcome(row[4]),
+        status_code=row[5],
+        error=row[6],
+        request_headers=_decode(row[7]),
+        response_headers=_decode(row[8]),
+        response_body=row[9],
+        truncated=bool(row[10]),
+    )

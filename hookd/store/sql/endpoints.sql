@@ -1,0 +1,48 @@
+-- name: insert
+INSERT INTO endpoints (id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers,
+    max_in_flight, timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts,
+    created_at, updated_at)
+VALUES (:id, :tenant, :url, :event_types, :description, :scheme, :token, :secret, :previous_secrets, :headers,
+    :max_in_flight, :timeout, :retry, :metadata, :state, :state_reason, :state_since, :failing_since,
+    :failing_attempts, :created_at, :updated_at);
+
+-- name: update
+UPDATE endpoints SET url = :url, event_types = :event_types, description = :description, scheme = :scheme,
+    token = :token, secret = :secret, previous_secrets = :previous_secrets, headers = :headers,
+    max_in_flight = :max_in_flight, timeout = :timeout, retry = :retry, metadata = :metadata, state = :state,
+    state_reason = :state_reason, state_since = :state_since, failing_since = :failing_since,
+    failing_attempts = :failing_attempts, updated_at = :updated_at
+WHERE id = :id;
+
+-- name: update_failing
+UPDATE endpoints SET failing_since = new.column2, failing_attempts = new.column3
+FROM (VALUES :rows) AS new WHERE endpoints.id = new.column1;
+
+-- name: delete
+DELETE FROM endpoints WHERE id = :id;
+
+-- name: read
+SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
+    timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at
+FROM endpoints WHERE id = :id;
+
+-- name: subscribe
+INSERT INTO subscriptions (tenant, pattern, endpoint)
+SELECT column1, column2, column3 FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
+-- name: unsubscribe
+DELETE FROM subscriptions WHERE endpoint = :id;
+
+-- The patterns that match a type are few and known; their subscribers are found by the primary key.
+-- name: subscribers
+SELECT DISTINCT endpoint FROM subscriptions
+WHERE tenant = :tenant AND pattern IN (SELECT value FROM json_each(:patterns)) ORDER BY endpoint;
+
+-- name: count_by_state
+SELECT state, count(*) FROM endpoints GROUP BY state;
+
+-- name: page
+SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
+    timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
+    sequence
+FROM endpoints

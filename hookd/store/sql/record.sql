@@ -1,0 +1,15 @@
+-- name: insert_attempts
+INSERT OR REPLACE INTO attempts (delivery, number, id, started_at, duration, outcome, status_code, error,
+    request_headers, response_headers, response_body, truncated)
+SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12
+FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
+-- A delivery that is to stop (cancelled, or its endpoint disabled or deleted, while it was being sent) is pending
+-- no more; a success wins.
+-- name: conclude
+UPDATE outbox SET
+    status = CASE WHEN new.column2 <> 'delivered' AND stop IS NOT NULL THEN 'cancelled' ELSE new.column2 END,
+    reason = CASE WHEN new.column2 <> 'delivered' AND stop IS NOT NULL THEN stop ELSE new.column3 END,
+    stop = NULL, attempt_count = new.column4, step = new.column5, due_at = new.column6, last_error = new.column7,
+    crashes = 0
+FROM (VALUES :rows) AS new WHERE outbox.sequence = new.column1 AND outbox.status = 'sending';

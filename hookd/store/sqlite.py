@@ -1,0 +1,176 @@
+"""What is SQLite's own: opening the file, owning it, migrating it, and carrying out a transaction's statements."""
+
+import fcntl
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from importlib import resources
+from itertools import chain
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import aiosqlite
+
+from hookd.errors import StartError
+from hookd.store.statement import Insert, Many, Query, Row, Steps
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait for another writer of the file: an upkeep command, or an application."""
+
+ROWS_PER_STATEMENT = 1024
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's connection, which here carries a whole function to its thread in one hop, not one a statement."""
+
+    async def run(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call `function(sqlite3 connection, …)` on the connection's thread."""
+        result: T = await self._execute(function, self._conn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return result
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the file, made where it is missing."""
+        connection = cls(lambda: _open(path), iter_chunk_size=64)
+        await connection
+        return connection
+
+
+class FileLock:
+    """One daemon owns the file: a lock on `PATH.lock`, never on the database itself, let go when the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        try:
+            self._file = self._path.open("a+")
+        except OSError as error:
+            raise StartError(f"[store] url: can't open {self._path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise StartError(
+                f"[store] url: {path} belongs to another running hookd; stop that one or give this one its own file"
+            ) from None
+
+    def release(self) -> None:
+        """Let another daemon have the file."""
+        self._file.close()
+
+
+async def connect(path: Path) -> Connection:
+    """Open the file, made where it is missing, in WAL mode with every commit fsynced."""
+    connection = await Connection.open(path)
+    try:
+        await connection.run(_prepare, path)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def connect_reader(path: Path) -> Connection:
+    """Open a second connection, for lists and look-ups, that never waits for the writer."""
+    connection = await Connection.open(path)
+    await connection.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+    return connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT, cached_statements=512)
+    except sqlite3.Error as error:
+        raise StartError(f"[store] url: can't open {path}: {error}") from None
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # SQLite can't switch it on once tables exist
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        _migrate(connection, path)
+    except sqlite3.Error as error:
+        raise StartError(f"[store] url: {path}: {error}") from None
+
+
+def migrations() -> list[tuple[int, str]]:
+    """List the numbered migrations, in order, as (number, SQL)."""
+    folder = resources.files("hookd.store").joinpath("migrations")
+    files = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return [(int(name.split("_")[0]), folder.joinpath(name).read_text()) for name in files]
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    current = connection.execute("PRAGMA user_version").fetchone()[0]
+    steps = migrations()
+    if current > steps[-1][0]:
+        raise StartError(
+            f"[store] url: {path} has schema {current}, newer than this hookd's {steps[-1][0]}; upgrade hookd"
+        )
+    for number, sql in steps:
+        if number > current:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def perform(connection: sqlite3.Connection, steps: Steps[T]) -> T:
+    """Carry out the statements of a transaction, inside whatever transaction is open."""
+    answer: Any = None
+    while True:
+        try:
+            statement = steps.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        answer = _execute(connection, statement)
+
+
+def _execute(connection: sqlite3.Connection, statement: Query | Many | Insert) -> Sequence[Row] | range:
+    if isinstance(statement, Query):
+        return connection.execute(statement.sql, statement.parameters).fetchall()
+    if isinstance(statement, Many):
+        return [row for rows in _pieces(statement.rows) for row in _batch(connection, statement.sql, rows).fetchall()]
+    first = 0
+    for rows in _pieces(statement.rows):
+        last = _batch(connection, statement.sql, rows).lastrowid or 0
+        first = first or last - len(rows) + 1  # consecutive, since this transaction alone writes
+    return range(first, first + len(statement.rows))
+
+
+def _pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        yield rows[start : start + ROWS_PER_STATEMENT]
+
+
+def _batch(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> sqlite3.Cursor:
+    """Run one statement over some rows, padded with NULLs to a power of two so that few texts need compiling."""
+    width = len(rows[0])
+    size = 1 << (len(rows) - 1).bit_length()
+    padding = (None,) * (width * (size - len(rows)))
+    return connection.execute(_expand(sql, width, size), (*chain.from_iterable(rows), *padding))
+
+
+@lru_cache(maxsize=256)
+def _expand(sql: str, width: int, size: int) -> str:
+    row = "(" + ", ".join("?" * width) + ")"
+    return re.sub(r":rows\b", ", ".join([row] * size), sql)
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """Answer a number that changes when another connection has written the file."""
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """End the open transaction, if SQLite has not done so by itself (as it does where the disk is full)."""
+    with suppress(sqlite3.OperationalError):  # a failing disk can fail this too; the journal undoes it at next open
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
