@@ -10,8 +10,9 @@ from aiohttp import ClientResponse, StreamReader
 from multidict import CIMultiDictProxy
 
 from hookd.attempt.headers import MASK
-from hookd.attempt.result import Result, printable
+from hookd.attempt.result import Result
 from hookd.model import Outcome
+from hookd.text import printable
 
 READ: Final = 64 * 1024
 """Bytes of an answer's body after which no more is read."""

@@ -8,9 +8,10 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from hookd.attempt.result import Result, one_line
+from hookd.attempt.result import Result
 from hookd.errors import BlockedAddress
 from hookd.model import Outcome
+from hookd.text import one_line
 
 _REFUSALS: Final = {
     errno.ECONNREFUSED: "refused the connection",

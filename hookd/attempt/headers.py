@@ -38,9 +38,7 @@ def compose(delivery: Delivery, endpoint: Endpoint, now: int) -> dict[str, str]:
     if endpoint.scheme != "token":
         secrets = [endpoint.secret]
         if endpoint.previous_secrets:
-            secrets += [
-                previous.secret for previous in endpoint.previous_secrets if previous.expires_at > now
-            ]
+            secrets += [previous.secret for previous in endpoint.previous_secrets if previous.expires_at > now]
         headers |= scheme(endpoint.scheme).sign(secrets, event.payload, event.id, now // 1000)
     if endpoint.token is not None:
         headers[CREDENTIAL] = endpoint.token

@@ -11,10 +11,11 @@ from yarl import URL
 from hookd.attempt.answer import judge, read_body
 from hookd.attempt.failure import explain
 from hookd.attempt.headers import compose, masked
-from hookd.attempt.result import Result, one_line
+from hookd.attempt.result import Result
 from hookd.errors import BlockedAddress
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Outcome
+from hookd.text import one_line
 
 logger = logging.getLogger("hookd.attempt")
 
