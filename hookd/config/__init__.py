@@ -1,6 +1,8 @@
 """The configuration: a TOML file and the environment, read as a whole into frozen Settings, or not at all."""
 
+from hookd.config.manual import settings_table
 from hookd.config.places import Address
+from hookd.config.reading import locate, read
 from hookd.config.settings import (
     DeliverySettings,
     LogSettings,
@@ -9,6 +11,7 @@ from hookd.config.settings import (
     Settings,
     StoreSettings,
 )
+from hookd.config.showing import shown
 
 __all__ = [
     "Address",
@@ -18,4 +21,8 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "locate",
+    "read",
+    "settings_table",
+    "shown",
 ]

@@ -1,6 +1,5 @@
 """What a setting may be: for each kind, the words that say so, and how it is read from TOML and written."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of setting: `expected` says it in words, `read` takes a TOML value or raises ValueError."""
+    """A kind of setting: `expected` says it in words, `read` takes a TOML value or raises ValueError.
+
+    `read` is also given the surroundings, and what the same table says further up; `show` writes TOML.
+    """
 
     expected: str
-    read: Callable[[Any, Surroundings], Any]
-    show: Callable[[Any], str] = json.dumps
+    read: Callable[[Any, Surroundings, Mapping[str, Any]], Any]
+    show: Callable[[Any], str]
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         """Let pydantic call `read`, so that it collects this fault among all the others."""
@@ -38,21 +40,15 @@ class Kind:
     def _validate(self, value: Any, info: ValidationInfo) -> Any:
         surroundings: Any = info.context
         try:
-            return self.read(value, surroundings)
+            return self.read(value, surroundings, info.data)
         except ValueError as error:
             raise PydanticCustomError("setting", "{detail}", {"detail": str(error)}) from None
 
 
-def kind(expected: str, check: Callable[[Any], Any], show: Callable[[Any], str] = json.dumps) -> Kind:
-    """Make a kind from a function that answers the final value, or None where the TOML value does not fit."""
-
-    def read(value: Any, _surroundings: Surroundings) -> Any:
-        result = check(value)
-        if result is None:
-            raise ValueError(f"expected {expected}, got {got(value)}")
-        return result
-
-    return Kind(expected, read, show)
+def quoted(text: str) -> str:
+    """Write a string as TOML does, on one line and without control characters."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
 
 
 def got(value: Any) -> str:
@@ -63,13 +59,25 @@ def got(value: Any) -> str:
         case int() | float():
             return str(value) if abs(value) < LARGEST_SHOWN else "a larger number"
         case str():
-            return json.dumps(value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "…")
+            return quoted(value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "…")
         case list():
             return "an array"
         case dict():
             return "a table"
         case _:
             return "a date or time"
+
+
+def kind(expected: str, check: Callable[[Any], Any], show: Callable[[Any], str] = quoted) -> Kind:
+    """Make a kind from a function that answers the final value, or None where the TOML value does not fit."""
+
+    def read(value: Any, *_: object) -> Any:
+        result = check(value)
+        if result is None:
+            raise ValueError(f"expected {expected}, got {got(value)}")
+        return result
+
+    return Kind(expected, read, show)
 
 
 def quantity(
@@ -110,6 +118,7 @@ def integer(minimum: int, maximum: int) -> Kind:
     return kind(
         f"a whole number from {minimum} to {maximum}",
         lambda value: value if type(value) is int and minimum <= value <= maximum else None,
+        str,
     )
 
 
@@ -118,15 +127,28 @@ def share() -> Kind:
     return kind(
         "a number from 0 to 1",
         lambda value: float(value) if type(value) in (int, float) and 0 <= value <= 1 else None,
+        str,
     )
 
 
 def choice(*values: str) -> Kind:
     """Make a kind of which there are only these values."""
-    expected = " or ".join(json.dumps(value) for value in values)
-    return kind(expected, lambda value: value if value in values else None)
+    expected = " or ".join(quoted(value) for value in values)
+    return kind(expected, lambda value: value if isinstance(value, str) and value in values else None)
 
 
 def text(expected: str, fits: Callable[[str], object] = bool) -> Kind:
     """Make a kind of strings for which `fits` answers something true."""
     return kind(expected, lambda value: value if isinstance(value, str) and fits(value) else None)
+
+
+def checked(expected: str, check: Callable[[str], object]) -> Kind:
+    """Make a kind of strings for which `check` raises no ValueError, which is the fault where it does."""
+
+    def read(value: Any, *_: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"expected {expected}, got {got(value)}")  # noqa: TRY004 - ValueError is what pydantic collects
+        check(value)
+        return value
+
+    return Kind(expected, read, quoted)

@@ -1,15 +1,16 @@
 """Kinds of places: hosts, addresses, networks, the proxy, the store."""
 
 import ipaddress
-import json
 import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from hookd.config.kinds import Kind, Surroundings, kind, text
+from hookd.config.kinds import Kind, Surroundings, checked, kind, quoted, text
+from hookd.egress import Guard
 
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
 LARGEST_PORT = 65_535
+_PROXY = 'the URL of a proxy such as "http://proxy.example:3128"'
 
 
 class Address(NamedTuple):
@@ -50,33 +51,23 @@ def _address(value: Any) -> Address | None:
     return Address(host, int(port)) if fits else None
 
 
-def _is_network(entry: str) -> bool:
-    try:
-        ipaddress.ip_network(entry)
-    except ValueError:
-        return entry in ("loopback", "private")
-    return True
-
-
-def _proxy(value: Any, _surroundings: Surroundings) -> str:
+def _proxy(value: Any, *_: object) -> str:
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
         if parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return str(value)
     except ValueError:  # a port that is no number, a bracket that is never closed
         parts = None
-    raise ValueError(
-        'expected the URL of a proxy such as "http://proxy.example:3128"'
-    )  # which may hold a password
+    raise ValueError('expected the URL of a proxy such as "http://proxy.example:3128"')  # which may hold a password
 
 
 def _proxy_shown(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return json.dumps(url if host == parts.netloc else parts._replace(netloc=f"***@{host}").geturl())
+    return quoted(url if host == parts.netloc else parts._replace(netloc=f"***@{host}").geturl())
 
 
-def _store(value: Any, surroundings: Surroundings) -> str:
+def _store(value: Any, surroundings: Surroundings, *_: object) -> str:
     path = value.removeprefix("sqlite:") if isinstance(value, str) and value.startswith("sqlite:") else ""
     if not path or path.startswith(":") or not path.isprintable() or path.endswith("/"):
         # What was there instead is not repeated: the URL of another database may hold a password.
@@ -85,7 +76,7 @@ def _store(value: Any, surroundings: Surroundings) -> str:
 
 
 HOST = text('a host or an IP address such as "127.0.0.1"', is_host)
-ADDRESS = kind('an address such as "0.0.0.0:8081"', _address, lambda address: json.dumps(str(address)))
-NETWORK = text('"loopback", "private" or a network such as "10.1.0.0/16"', _is_network)
-PROXY = Kind('the URL of a proxy such as "http://proxy.example:3128"', _proxy, _proxy_shown)
-STORE = Kind('"sqlite:PATH"', _store)
+ADDRESS = kind('an address such as "0.0.0.0:8081"', _address, lambda address: quoted(str(address)))
+NETWORK = checked('"loopback", "private", an address or a network such as "10.1.0.0/16"', lambda entry: Guard([entry]))
+PROXY = Kind(_PROXY, _proxy, _proxy_shown)
+STORE = Kind('"sqlite:PATH"', _store, quoted)

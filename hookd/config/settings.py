@@ -3,8 +3,10 @@
 Durations are milliseconds, sizes bytes. The kind beside a type is all that reading and showing need.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -103,6 +105,18 @@ class LogSettings:
     """The least important line that is written; `info` has one for each attempt."""
     format: Annotated[str, choice("text", "json")] = "text"
     """`json` writes one object a line, for a log collector."""
+
+
+PLAIN: Mapping[str, type] = MappingProxyType(
+    {
+        "server": ServerSettings,
+        "store": StoreSettings,
+        "delivery": DeliverySettings,
+        "network": NetworkSettings,
+        "log": LogSettings,
+    }
+)
+"""The plain tables, whose keys may also stand in the environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,132 @@
+"""The arrays of tables: a token, a trigger, a source and a handler in TOML, and what they become."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from hookd import signing
+from hookd.config import words
+from hookd.config.kinds import choice, duration, integer, size
+from hookd.config.settings import STRICT
+from hookd.model import ApiToken, Handler, Scope, Source, Trigger
+from hookd.model import Field as Place
+from hookd.units import parse_duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenTable:
+    """`[[auth.tokens]]`: who may call the API; without any, only this machine may."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    name: Annotated[str, words.NAME]
+    """What the log calls it."""
+    hash: Annotated[str | None, words.DIGEST] = None
+    """The token's SHA-256, as `hookd token` prints it, so that the token itself stands nowhere."""
+    token: Annotated[str | None, words.TOKEN, Field(validate_default=True)] = None
+    """The token itself, in place of its hash."""
+    scopes: Annotated[frozenset[Scope], words.SCOPES]
+    """What it may do."""
+    tenant: Annotated[str | None, words.TENANT] = None
+    """The one tenant that it sees."""
+
+    def noun(self) -> ApiToken:
+        """Answer the token without itself."""
+        digest = self.hash or words.digest(self.token or "")
+        return ApiToken(name=self.name, digest=digest, scopes=self.scopes, tenant=self.tenant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerTable:
+    """`[[triggers]]`: a route that turns a POST into an event."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    path: Annotated[str, words.PATH]
+    """Where it is posted to."""
+    type: Annotated[str, words.TYPE]
+    """The type of the event."""
+    required: Annotated[tuple[str, ...], words.REQUIRED] = ()
+    """The fields that must be there; they are sent on behind the event's `id`, and others are dropped."""
+    reply: Annotated[str, words.MESSAGE] = "OK"
+    """The `message` of the answer."""
+    auth: Annotated[str, choice("token", "none")] = "token"
+    """`none` lets callers in without a token, where there are tokens."""
+
+    def noun(self) -> Trigger:
+        """Answer the trigger."""
+        return Trigger(self.path, self.type, self.required, self.reply, authenticated=self.auth == "token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTable:
+    """`[[sources]]`: a path at which somebody else's webhooks arrive."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    name: Annotated[str, words.SOURCE_NAME]
+    """What its events' types begin with."""
+    path: Annotated[str, words.PATH]
+    """Where they arrive."""
+    scheme: Annotated[str, choice(*signing.SCHEMES)]
+    """How they prove where they come from."""
+    secrets: Annotated[tuple[Annotated[str, words.SECRET], ...], Field(min_length=1)]
+    """The secrets that they may be signed with; several while one replaces another."""
+    tolerance: Annotated[int, duration("1s", "3650d", "5m")] = parse_duration("5m")
+    """How far a signed timestamp may be from now."""
+    header: Annotated[str | None, words.HEADER] = None
+    """The header that carries the token, for the scheme `token`; without it `X-Webhook-Token`."""
+    id: Annotated[Place | None, words.PLACE] = None
+    """Where the id stands that tells a repetition; each scheme has its own place, `token` none."""
+    type: Annotated[Place | None, words.PLACE] = None
+    """Where the type stands; each scheme has its own place, `token` none."""
+    tenant: Annotated[str | None, words.TENANT] = None
+    """The tenant whose events they are."""
+    max_body: Annotated[int | None, size("1B", "1GiB", "1MiB")] = None
+    """The largest body; without it that of `[server]`."""
+    reply: Annotated[str, words.MESSAGE] = "OK"
+    """The `message` of the answer once the event is on disk."""
+    refuse: Annotated[str, words.MESSAGE] = "unauthorized"
+    """The `message` of the answer to what is not authentic."""
+
+    def noun(self, max_body: int) -> Source:
+        """Answer the source; `max_body` is what it has in common with all routes."""
+        scheme = signing.SCHEMES[self.scheme]
+        own_id = Place("header", scheme.id_header) if scheme.id_header else None
+        return Source(
+            name=self.name,
+            path=self.path,
+            scheme=self.scheme,
+            secrets=self.secrets,
+            tolerance=self.tolerance,
+            header=self.header or (None if scheme.signed else scheme.header),
+            id=self.id or own_id,
+            type=self.type or scheme.type,
+            tenant=self.tenant,
+            max_body=self.max_body or max_body,
+            reply=self.reply,
+            refuse=self.refuse,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerTable:
+    """`[[handlers]]`: a destination inside the daemon."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    name: Annotated[str, words.NAME]
+    """What its deliveries are listed under, as `handler:NAME`."""
+    event_types: Annotated[tuple[Annotated[str, words.PATTERN], ...], Field(min_length=1)] = ("*",)
+    """The events it gets: a type, `a.*` for all below `a`, or `*` for all that are published."""
+    run: Annotated[str, words.RUN]
+    """What is done with each: a line in the log with fields of the payload, or a Python function called."""
+    timeout: Annotated[int | None, duration("1ms", "1h", "15s")] = None
+    """How long one attempt may take; without it that of `[delivery]`."""
+    max_in_flight: Annotated[int | None, integer(1, 10_000)] = None
+    """How many attempts are under way at once; without it `per_endpoint` of `[delivery]`."""
+
+    def noun(self) -> Handler:
+        """Answer the handler."""
+        return Handler(self.name, self.event_types, self.run, self.timeout, self.max_in_flight)

@@ -1,0 +1,119 @@
+"""Kinds of words: names, paths, types, secrets, and where things stand in a request."""
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from hookd import signing
+from hookd.config.kinds import Kind, Surroundings, checked, kind, quoted, text
+from hookd.config.secrets import EXPECTED, masked, resolve
+from hookd.handlers import load
+from hookd.model import Field, Handler, Scope
+from hookd.policy.types import check_pattern, check_type
+
+LONGEST_TENANT = 128
+LONGEST_PATH = 256
+
+_SOURCE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_VISIBLE = re.compile(r"[!-~]+")
+_PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
+_PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*")
+
+
+def digest(token: str) -> str:
+    """Answer the SHA-256 of a token in hexadecimal, which is all that is kept of it."""
+    return sha256(token.encode()).hexdigest()
+
+
+def _hash(value: Any, *_: object) -> str:
+    if not isinstance(value, str) or _DIGEST.fullmatch(value) is None:
+        # What stands there is not repeated: it may be the token itself.
+        raise ValueError("expected the 64 hexadecimal digits that `hookd token` prints")
+    return value
+
+
+def _token(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str | None:
+    if value is None:
+        if siblings.get("hash", "faulty") is None:
+            raise ValueError("expected a hash from `hookd token`, or a token")
+        return None
+    if siblings.get("hash") is not None:
+        raise ValueError("expected either a hash or a token, got both")
+    token = resolve(value, surroundings)
+    if _VISIBLE.fullmatch(token) is None:
+        raise ValueError("expected a token of visible ASCII characters, without spaces")
+    return token
+
+
+def _secret(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
+    secret = resolve(value, surroundings)
+    if "scheme" in siblings:
+        signing.check_secret(siblings["scheme"], secret)
+    return secret
+
+
+def _header(value: Any, _surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
+    if not isinstance(value, str):
+        raise ValueError('expected the name of a header such as "X-Webhook-Token"')  # noqa: TRY004 - pydantic's
+    if "scheme" in siblings:
+        signing.scheme(siblings["scheme"], value)
+    return value
+
+
+def _scopes(value: Any) -> frozenset[Scope] | None:
+    if not isinstance(value, list) or not value or not all(name in tuple(Scope) for name in value):
+        return None
+    return frozenset(map(Scope, value))
+
+
+def _required(value: Any) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        return None
+    return None if "id" in value or len(set(value)) < len(value) else tuple(value)
+
+
+def _place(value: Any) -> Field | None:
+    if not isinstance(value, str) or _PLACE.fullmatch(value) is None:
+        return None
+    place, _, name = value.partition(":")
+    return Field(place, name)
+
+
+def _check_run(run: str) -> None:
+    load(Handler(name="", event_types=(), run=run))
+
+
+def _is_tenant(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_TENANT and name.isprintable()
+
+
+def _is_path(path: str) -> bool:
+    return len(path) <= LONGEST_PATH and _PATH.fullmatch(path) is not None
+
+
+def _array(names: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(quoted, names))}]"
+
+
+NAME = text("a name of at most 64 letters, digits, _ and -", _NAME.fullmatch)
+SOURCE_NAME = text("a name of at most 64 letters, digits and _", _SOURCE_NAME.fullmatch)
+TENANT = text(f"1 to {LONGEST_TENANT} printable characters", _is_tenant)
+MESSAGE = text("a text")
+TYPE = checked('an event type such as "invoice.paid"', check_type)
+PATTERN = checked('an event type such as "invoice.paid", "invoice.*" or "*"', check_pattern)
+PATH = text('a path such as "/webhook", without a query, escapes and dot segments', _is_path)
+PLACE = kind('"header:NAME" or "body:PATH"', _place, lambda field: quoted(f"{field.place}:{field.name}"))
+RUN = checked('"log:TEXT with {field}" or "python:module:function"', _check_run)
+REQUIRED = kind('an array of the names of fields, each once and none of them "id"', _required, _array)
+SCOPES = kind(
+    'an array of "read", "write" and "publish", at least one of them',
+    _scopes,
+    lambda scopes: _array(tuple(scope for scope in Scope if scope in scopes)),
+)
+DIGEST = Kind("the 64 hexadecimal digits that `hookd token` prints", _hash, masked)
+HEADER = Kind('the name of a header such as "X-Webhook-Token"', _header, quoted)
+SECRET = Kind(EXPECTED, _secret, masked)
+TOKEN = Kind(EXPECTED, _token, masked)
