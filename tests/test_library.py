@@ -42,6 +42,7 @@ def test_times_are_in_seconds() -> None:
     verified = hookd.verify("standard", [OTHER, SECRET], headers, b"{}", now=1_700_000_300)
     assert verified == hookd.Verified("evt_1", None, 1_700_000_000, b"{}")
     assert hookd.verify("standard", SECRET, headers, b"{}", now=1_700_000_600, tolerance=600).id == "evt_1"
+    assert hookd.verify("standard", SECRET, headers, b"{}", now=1_700_000_001.2, tolerance=1.5).id == "evt_1"
     for now, tolerance, reason in (
         (1_700_000_300.5, None, "timestamp_too_old"),
         (1_699_999_699, None, "timestamp_too_new"),
@@ -54,9 +55,7 @@ def test_times_are_in_seconds() -> None:
 
 def test_address_and_method_are_taken_though_no_scheme_signs_them() -> None:
     headers = hookd.sign("token", "sesame", b"{}", url="https://example.com/in")
-    assert (
-        hookd.verify("token", "sesame", headers, b"{}", url="https://example.com/in", method="PUT").id is None
-    )
+    assert hookd.verify("token", "sesame", headers, b"{}", url="https://example.com/in", method="PUT").id is None
 
 
 def test_a_parsed_body_is_a_mistake_that_is_told() -> None:

@@ -50,9 +50,7 @@ def test_sign_prints_the_headers_and_verify_the_id(tmp_path: Path) -> None:
 
 
 def test_a_secret_of_the_environment_and_a_rotation() -> None:
-    signed = run(
-        "sign", "--scheme", "standard", "--secret", "env:KEY", "--secret", OTHER, "--id", "a", KEY=SECRET
-    )
+    signed = run("sign", "--scheme", "standard", "--secret", "env:KEY", "--secret", OTHER, "--id", "a", KEY=SECRET)
     headers = dict(line.split(": ") for line in signed.stdout.decode().splitlines())
     for key in (SECRET, OTHER):
         assert hookd.verify("standard", key, headers, BODY).id == "a"

@@ -86,8 +86,7 @@ def test_both_refuse_tampered_old_new_and_foreign(
 @pytest.mark.parametrize("library", JUDGES)
 def test_svix_named_headers_are_not_ours(library: Callable[[str], Any], secret: str) -> None:
     headers = {
-        name.replace("webhook", "svix"): value
-        for name, value in theirs(library(secret), BODIES[1], now()).items()
+        name.replace("webhook", "svix"): value for name, value in theirs(library(secret), BODIES[1], now()).items()
     }
     with pytest.raises(SignatureError) as caught:
         STANDARD.verify([secret], headers, BODIES[1], now() * 1000)

@@ -33,15 +33,14 @@ def test_another_token_is_refused(value: str) -> None:
 
 
 def test_a_character_that_can_not_be_sent_never_stands_for_one_that_can() -> None:
-    assert refusal({"X-Webhook-Token": "é"}, "?") == Reason.SIGNATURE_MISMATCH
+    for value in ("é", "\udcff"):
+        assert refusal({"X-Webhook-Token": value}, "?") == Reason.SIGNATURE_MISMATCH
 
 
 def test_a_token_missing_empty_or_repeated_is_refused() -> None:
     assert refusal({}, "sesame") == Reason.MISSING_HEADER
     assert refusal({"X-Webhook-Token": ""}, "sesame") == Reason.MISSING_HEADER
-    assert (
-        refusal([("X-Webhook-Token", "sesame"), ("x-webhook-token", "x")], "sesame") == Reason.REPEATED_HEADER
-    )
+    assert refusal([("X-Webhook-Token", "sesame"), ("x-webhook-token", "x")], "sesame") == Reason.REPEATED_HEADER
     assert refusal({"X-Webhook-Token": "sesame"}) == Reason.NO_SECRET
 
 
