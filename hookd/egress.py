@@ -28,6 +28,7 @@ from multidict import istr
 from yarl import URL
 
 from hookd.errors import BlockedAddress
+from hookd.text import printable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -56,9 +57,7 @@ A relay's address carries an IPv4 address, to which something on the way may tra
 `is_global` alone passes several of these on Python 3.11.
 """
 
-_KINDS: Final = [
-    (kind, ipaddress.ip_network(text)) for kind, networks in NOT_PUBLIC.items() for text in networks
-]
+_KINDS: Final = [(kind, ipaddress.ip_network(text)) for kind, networks in NOT_PUBLIC.items() for text in networks]
 _PUBLIC_IPV6: Final = ipaddress.IPv6Network("2000::/3")  # the only block of unicast that IANA gives out
 _MAPPED_IPV4: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _NAMED: Final = ("loopback", "private")
@@ -139,7 +138,7 @@ def check_url(url: str, guard: Guard) -> str:
     try:
         parsed = URL(url)
     except ValueError as error:
-        raise ValueError(f"expected an http or https URL: {error}") from None
+        raise ValueError(printable(f"expected an http or https URL: {error}")) from None
     if parsed.scheme not in ("http", "https") or not parsed.raw_host:
         raise ValueError("expected a URL such as https://example.com/webhook")
     if parsed.raw_user is not None or parsed.raw_password is not None:
@@ -224,9 +223,7 @@ class _Request(ClientRequest):
     DEFAULT_HEADERS: dict[istr, str] = {}  # noqa: RUF012 - as aiohttp declares it
 
 
-def open_session(
-    guard: Guard, proxy: str | None = None, trusted: ssl.SSLContext | None = None
-) -> ClientSession:
+def open_session(guard: Guard, proxy: str | None = None, trusted: ssl.SSLContext | None = None) -> ClientSession:
     """Open the session of all attempts: it dials what the guard lets pass, and keeps no cookies.
 
     It sets no limit and no timeout: the loop bounds what is in flight, the attempt its own time. The proxy

@@ -1,0 +1,55 @@
+"""Example nouns: whole, valid, and different where a test says so."""
+
+from dataclasses import replace
+from typing import Any
+
+from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+EVENT = Event(
+    sequence=1,
+    id="evt_1",
+    tenant=None,
+    type="lms.purchase",
+    origin=Origin.PUBLISHED,
+    payload=b'{"name": "Ada"}',
+    content_type="application/json",
+    created_at=1_700_000_000_000,
+)
+
+ENDPOINT = Endpoint(
+    id="ep_1",
+    tenant=None,
+    url="https://example.com/hook",
+    event_types=(),
+    description="",
+    scheme="standard",
+    token=None,
+    secret=SECRET,
+    previous_secrets=(),
+    headers={},
+    max_in_flight=None,
+    timeout=None,
+    retry=None,
+    metadata={},
+    state=EndpointState.ACTIVE,
+    state_reason=None,
+    state_since=1_700_000_000_000,
+    failing_since=None,
+    failing_attempts=0,
+    created_at=1_700_000_000_000,
+    updated_at=1_700_000_000_000,
+)
+
+
+def delivery_to(destination: Destination, *, attempt_count: int = 0, **event: Any) -> Delivery:
+    """Answer a claimed delivery of the example event, with changes."""
+    return Delivery(
+        sequence=1,
+        id="dlv_1",
+        event=replace(EVENT, **event),
+        destination=destination,
+        attempt_count=attempt_count,
+        step=0,
+    )

@@ -1,0 +1,326 @@
+import asyncio
+import ipaddress
+import socket
+
+import pytest
+from aiohttp import ClientError
+from hypothesis import example, given
+from hypothesis import strategies as st
+from yarl import URL
+
+from hookd.egress import Guard, check_url, literal, open_session
+from hookd.errors import BlockedAddress
+from tests.receivers import Connection, Receiver, Request
+
+LOOPBACK = [
+    "127.0.0.1",
+    "127.0.0.1.",
+    "127.1",
+    "127.1.",
+    "127.0.1",
+    "127.255.255.254",
+    "2130706433",
+    "017700000001",
+    "0x7f000001",
+    "0x7f.1",
+    "0x7F.0x0.0x0.0x1",
+    "0177.0.0.1",
+    "0177.1",
+    "127.0x1",
+    "%31%32%37.0.0.1",
+    "127%2e0%2e0%2e1",
+    "%30x7f.1",
+    "\uff11\uff12\uff17.0.0.1",  # digits of full width
+    "①②⑦.⓪.⓪.①",
+    "127。0。0。1",
+    "127\uff0e0\uff0e0\uff0e1",  # dots of full width
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:ffff:7f00:0001]",
+]
+
+OTHERS = [
+    "0.0.0.0",
+    "0",
+    "0x0",
+    "10.0.0.1",
+    "167772161",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1",
+    "169.254.169.254",
+    "0xa9fea9fe",
+    "2852039166",
+    "[::ffff:169.254.169.254]",
+    "100.64.0.1",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "[::]",
+    "[::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[64:ff9b:1::7f00:1]",
+    "[2002:7f00:1::]",
+    "[2001::1]",
+    "[2001:db8::1]",
+    "[3fff::1]",
+    "[100::1]",
+    "[fc00::1]",
+    "[fd00:ec2::254]",
+    "[fe80::1]",
+    "[fe80::1%25lo]",
+    "[fec0::1]",
+    "[ff02::1]",
+    "[5f00::1]",
+    "[4000::1]",
+]
+
+PUBLIC = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "192.167.255.255", "100.128.0.0", "2606:4700::1111", "2a00::1"]
+
+
+@pytest.mark.parametrize("host", LOOPBACK + OTHERS)
+def test_a_blocked_address_is_refused_in_every_notation(host: str) -> None:
+    with pytest.raises(ValueError, match=r" is [\w -]+; add it to \[network\] allow$"):
+        check_url(f"http://{host}/hook", Guard())
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+async def test_a_blocked_address_is_never_dialled_in_any_notation(host: str) -> None:
+    async with Receiver() as receiver, open_session(Guard()) as session:
+        with pytest.raises((BlockedAddress, ClientError)):
+            await session.post(receiver.url(host=host))
+        assert receiver.connections == 0
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_a_public_address_may_be_dialled(address: str) -> None:
+    Guard().check(address)
+    host = f"[{address}]" if ":" in address else address
+    assert check_url(f"https://{host}:8443/hook", Guard()) == f"https://{host}:8443/hook"
+
+
+@pytest.mark.parametrize(
+    ("entry", "address"),
+    [
+        ("loopback", "127.0.0.1"),
+        ("loopback", "127.9.9.9"),
+        ("loopback", "::1"),
+        ("loopback", "::ffff:127.0.0.1"),
+        ("private", "10.1.2.3"),
+        ("private", "172.18.0.4"),
+        ("private", "192.168.0.1"),
+        ("private", "fd00::1"),
+        ("10.1.0.0/16", "10.1.2.3"),
+        ("10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.0.0.0/104", "10.1.2.3"),
+        ("64:ff9b::/96", "64:ff9b::101:101"),
+    ],
+)
+def test_allow_opens_what_it_names(entry: str, address: str) -> None:
+    Guard(allow=[entry]).check(address)
+    with pytest.raises(BlockedAddress):
+        Guard().check(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "100.64.0.1", "fe80::1", "0.0.0.0", "::"])
+def test_private_does_not_open_what_is_not_private(address: str) -> None:
+    with pytest.raises(BlockedAddress):
+        Guard(allow=["private"]).check(address)
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3"])
+def test_deny_beats_allow(address: str) -> None:
+    guard = Guard(allow=["private"], deny=["10.1.0.0/16"])
+    with pytest.raises(BlockedAddress, match=r"^10\.1\.2\.3 is denied by \[network\] deny$"):
+        guard.check(address)
+    guard.check("10.2.0.1")
+
+
+def test_deny_blocks_a_public_address() -> None:
+    with pytest.raises(BlockedAddress):
+        Guard(deny=["8.8.8.0/24"]).check("8.8.8.8")
+
+
+@pytest.mark.parametrize("entry", ["", "public", "10.0.0.0/33", "10.0.0.1/8", "example.com", "Loopback"])
+def test_an_entry_that_is_no_network_is_an_error_of_one_line(entry: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected .+, got .+$"):
+        Guard(allow=[entry])
+    with pytest.raises(ValueError, match=r"^expected .+, got .+$"):
+        Guard(deny=[entry])
+
+
+def test_the_text_says_what_to_do() -> None:
+    with pytest.raises(BlockedAddress, match=r"^172\.18\.0\.4 is private; add it to \[network\] allow$"):
+        Guard().check("172.18.0.4")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hook",
+        "//example.com/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "http://",
+        "http:///hook",
+        "http://user:password@example.com/",
+        "http://user@example.com/",
+        "http://@example.com:0/",
+        "http://example.com:0/",
+        "http://example.com:65536/",
+        "http://example.com:x/",
+        "http://example.com/a b",
+        "http://example.com/\x00",
+        "http://example.com/\n",
+        "http://example.com/\x85",
+        "http://example.com\\@127.0.0.1/",
+        "http://example.com/\ud800",
+        "http://exa%mple.com/",
+        "http://ex%00ample.com/",
+        "http://a..b/",
+        "http://.../",
+        "http://300.1.1.1/",
+        "http://1.2.3.4.5/",
+        "http://16843009/",
+        "http://0x1.0x1.0x1.0x1/",
+        "http://[::1/",
+        "http://" + "a" * 64 + ".com/",
+        "http://" + "a." * 130 + "com/",
+        "http://example.com/" + "a" * 2048,
+    ],
+)
+def test_what_is_no_url_is_refused_in_one_line(url: str) -> None:
+    with pytest.raises(ValueError, match=r"\A[^\r\n]+\Z"):
+        check_url(url, Guard())
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("https://example.com/hook", "https://example.com/hook"),
+        ("https://example.com", "https://example.com"),
+        ("HTTPS://Example.COM/Hook?a=b#top", "https://example.com/Hook?a=b"),
+        ("http://example.com:65535/", "http://example.com:65535/"),
+        ("http://my_app:8080/a%2Fb?q=%20", "http://my_app:8080/a%2Fb?q=%20"),
+        ("http://localhost/", "http://localhost/"),
+        ("http://bücher.example/ü", "http://xn--bcher-kva.example/%C3%BC"),
+        ("http://example.com./", "http://example.com./"),
+    ],
+)
+def test_a_url_is_stored_as_it_will_be_asked_for(url: str, stored: str) -> None:
+    assert check_url(url, Guard()) == stored
+
+
+@given(st.text() | st.from_regex(r"https?://[^/]{1,30}(/.*)?", fullmatch=True))
+@example("http://1\u3002")
+def test_any_text_is_refused_in_one_line_or_safe(text: str) -> None:
+    refusal, stored = "", ""
+    try:
+        stored = check_url(text, Guard())
+    except ValueError as error:
+        refusal = str(error)
+    assert refusal.isprintable()
+    if refusal:
+        return
+    assert check_url(stored, Guard()) == stored
+    parsed = URL(stored)
+    assert parsed.scheme in ("http", "https")
+    assert parsed.user is None
+    assert parsed.raw_host is not None
+    address = literal(parsed.raw_host)
+    assert address is None or address.is_global
+
+
+@given(st.ip_addresses())
+def test_only_global_unicast_passes(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    try:
+        Guard().check(address)
+    except BlockedAddress:
+        return
+    assert address.is_global
+    assert not address.is_multicast
+    assert not address.is_reserved
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_in_ipv6_clothes_is_judged_as_itself(address: ipaddress.IPv4Address) -> None:
+    def passes(judged: str) -> bool:
+        try:
+            Guard(allow=["private"], deny=["10.0.0.0/9"]).check(judged)
+        except BlockedAddress:
+            return False
+        return True
+
+    assert passes(str(address)) == passes(f"::ffff:{address}")
+
+
+async def test_a_name_is_judged_after_dns() -> None:
+    async with Receiver() as receiver, open_session(Guard()) as session:
+        assert check_url(receiver.url(host="localhost"), Guard())
+        with pytest.raises(BlockedAddress, match="is loopback"):
+            await session.post(receiver.url(host="localhost"))
+        assert receiver.connections == 0
+
+
+async def test_a_name_with_one_blocked_address_is_not_dialled_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Receiver() as receiver, open_session(Guard(allow=["127.0.0.1"])) as session:
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, receiver.port)) for host in ("127.0.0.1", "10.255.255.1")
+        ]
+
+        async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return addresses
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        with pytest.raises(BlockedAddress, match=r"^10\.255\.255\.1 is private"):
+            await session.post(receiver.url(host="two.example"))
+        assert receiver.connections == 0
+        del addresses[1]
+        async with session.post(receiver.url(host="one.example")) as response:
+            assert response.status == 200
+
+
+async def test_the_session_keeps_no_cookies_and_adds_no_headers() -> None:
+    async def behave(connection: Connection, request: Request) -> None:
+        await connection.send(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")
+
+    async with Receiver(behave) as receiver, open_session(Guard(["loopback"])) as session:
+        headers = {"content-type": "text/plain", "user-agent": "hookd"}
+        for _ in range(2):
+            async with session.post(receiver.url(), data=b"x", headers=headers):
+                pass
+        expected = {"host", "content-type", "content-length", "user-agent"}
+        assert [set(request.headers) for request in receiver.requests] == [expected, expected]
+
+
+async def test_the_session_takes_no_proxy_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Receiver() as proxy, Receiver() as receiver:
+        monkeypatch.setenv("http_proxy", proxy.url("/"))
+        async with open_session(Guard(["loopback"])) as session, session.post(receiver.url()):
+            pass
+        assert (proxy.connections, receiver.connections) == (0, 1)
+
+
+async def test_a_proxy_is_dialled_unjudged_and_gets_what_it_alone_can_resolve() -> None:
+    async with Receiver() as proxy, open_session(Guard(), proxy=proxy.url("")) as session:
+        async with session.post("http://only-the-proxy-knows.invalid/hook") as response:
+            assert response.status == 200
+        assert proxy.requests[0].line == "POST http://only-the-proxy-knows.invalid/hook HTTP/1.1"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "[::ffff:127.0.0.1]", "localhost", "10.0.0.1"])
+async def test_a_blocked_target_does_not_reach_the_proxy(host: str) -> None:
+    async with Receiver() as proxy, open_session(Guard(), proxy=proxy.url("")) as session:
+        with pytest.raises(BlockedAddress):
+            await session.post(f"http://{host}/hook")
+        assert proxy.connections == 0
