@@ -31,6 +31,10 @@ class Conflict(HookdError):
     """The state of things forbids it (HTTP 409)."""
 
 
+class Unreadable(HookdError):
+    """The bytes of a request make no sense (HTTP 400)."""
+
+
 class Unavailable(HookdError):
     """The store can't commit right now (HTTP 503); the same call may succeed later."""
 

@@ -176,7 +176,7 @@ def _first_status(context: Context, draft: Draft, destination: Destination) -> t
         if destination.state is EndpointState.DISABLED:
             return Status.CANCELLED, f"the endpoint is disabled: {destination.state_reason}"
         return Status.PENDING, None
-    if context.room is not None and context.room.take(destination):
+    if context.room is not None and context.room.take(destination, context.now):
         return Status.SENDING, None
     return Status.PENDING, None
 

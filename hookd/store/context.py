@@ -20,8 +20,8 @@ REMEMBERED = 10_000
 class Room(Protocol):
     """Who may be sent a delivery at once. Called on the store's thread alone."""
 
-    def take(self, destination: Destination) -> bool:
-        """Take a place for one delivery, if the destination has one and nothing older waits for it."""
+    def take(self, destination: Destination, now: int) -> bool:
+        """Take a place for one delivery, if the destination has one and nothing older is due."""
 
     def claimable(self, destination: Destination) -> int:
         """Say how many waiting deliveries may be claimed."""

@@ -1,0 +1,123 @@
+"""Accepting an event: make it a draft with its dedupe keys, store it, and answer the producer."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from hookd.ids import IdFactory
+from hookd.metrics import Metrics
+from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Origin
+from hookd.store import Accepted, Draft, Key, KeyKind, Store
+
+TEST_TYPE = "hookd.test"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """An event that a producer publishes. `id` and `idempotency_key` are the producer's own, where given."""
+
+    type: str
+    payload: bytes = field(repr=False)
+    tenant: str | None = None
+    id: str | None = None
+    idempotency_key: str | None = None
+    endpoints: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the producer is told. `repeated` where the same was published before."""
+
+    id: str
+    deliveries: int
+    note: str | None
+    repeated: bool
+
+
+class Acceptor:
+    """Makes events of what is published, and of what sources let in."""
+
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock, ids: IdFactory) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self._ids = ids
+
+    def new_id(self) -> str:
+        """Make the id of an event, for a payload that contains it."""
+        return self._ids("evt")
+
+    async def publish(self, publication: Publication, new_id: str | None = None) -> Receipt:
+        """Store a published event; return once it is on disk. `new_id` is used where the producer gave none."""
+        owner = publication.tenant or ""
+        keys = []
+        if publication.id is not None:
+            keys.append(Key(KeyKind.PRODUCER_ID, owner, publication.id))
+        if publication.idempotency_key is not None:
+            keys.append(Key(KeyKind.IDEMPOTENCY_KEY, owner, publication.idempotency_key))
+        draft = Draft(
+            id=publication.id or new_id or self.new_id(),
+            tenant=publication.tenant,
+            type=publication.type,
+            origin=Origin.PUBLISHED,
+            payload=publication.payload,
+            content_type=PAYLOAD_TYPE,
+            created_at=self._clock(),
+            digest=_digest(publication) if keys else b"",
+            keys=tuple(keys),
+            endpoints=publication.endpoints,
+        )
+        return self._receipt(await self._accept(draft, ""), publication.type)
+
+    async def admit(  # the parts of a verified request, each with its name
+        self, *, source: str, tenant: str | None, event_type: str, key: str | None, body: bytes, content_type: str
+    ) -> Accepted:
+        """Store an inbound event, unless its source has sent it before; return once it is on disk."""
+        draft = Draft(
+            id=self.new_id(),
+            tenant=tenant,
+            type=event_type,
+            origin=Origin.INBOUND,
+            payload=body,
+            content_type=content_type,
+            created_at=self._clock(),
+            keys=() if key is None else (Key(KeyKind.INBOUND_ID, source, key),),
+        )
+        return await self._accept(draft, source)
+
+    async def test(self, endpoint: Endpoint) -> Delivery:
+        """Store a `hookd.test` event for one endpoint, and answer its delivery, claimed."""
+        draft = Draft(
+            id=self.new_id(),
+            tenant=endpoint.tenant,
+            type=TEST_TYPE,
+            origin=Origin.OPERATIONAL,
+            payload=b'{"message":"This is a test from hookd."}',
+            content_type=PAYLOAD_TYPE,
+            created_at=self._clock(),
+            endpoints=(endpoint.id,),
+            direct=True,
+        )
+        accepted = await self._store.accept(draft)
+        if accepted.delivery is None:
+            raise AssertionError("a direct draft is answered with its delivery")
+        return accepted.delivery
+
+    async def _accept(self, draft: Draft, source: str) -> Accepted:
+        accepted = await self._store.accept(draft)
+        if not accepted.repeated:
+            self._metrics.events_accepted[source] += 1
+        return accepted
+
+    def _receipt(self, accepted: Accepted, event_type: str) -> Receipt:
+        note = None if accepted.deliveries else f"no endpoint subscribes to {event_type}; the event is stored all the same"
+        return Receipt(accepted.event, accepted.deliveries, note, accepted.repeated)
+
+
+def _digest(publication: Publication) -> bytes:
+    """Tell content from other content: type, tenant, payload bytes, endpoints."""
+    parts = (
+        publication.type.encode(),
+        b"" if publication.tenant is None else b"=" + publication.tenant.encode(),
+        b"" if publication.endpoints is None else b"=" + ",".join(publication.endpoints).encode(),
+    )
+    return sha256(b"\n".join(parts) + b"\n" + publication.payload).digest()

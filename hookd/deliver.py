@@ -1,0 +1,212 @@
+"""The delivery loop: claim what is due, make the attempts, decide, record."""
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hookd.accept import Acceptor
+from hookd.attempt import Poster
+from hookd.errors import Unavailable
+from hookd.handlers import Runner
+from hookd.lanes import Lanes
+from hookd.logs import wide
+from hookd.metrics import Metrics
+from hookd.model import Attempt, Clock, Delivery, Endpoint, Outcome, Status
+from hookd.policy.retry import Decision, decide
+from hookd.store import Committed, Result, Store
+
+LANES_PER_CLAIM = 64
+POLL = 2.0
+"""Seconds between looks at whether another process has written the store; the safety net, not the latency."""
+
+PAUSE_AFTER_FAULT = 0.5
+
+NO_RETRY: tuple[int, ...] = ()
+
+log = logging.getLogger("hookd.deliver")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How deliveries are decided where their destination says nothing; durations in milliseconds."""
+
+    retry: tuple[int, ...]
+    jitter: float
+    disable_after: int
+
+
+class Deliverer:
+    """Keeps the attempts going: as many at once as there is room for, in every lane."""
+
+    def __init__(  # its parts, each by its name; daemon.py alone puts them together
+        self,
+        *,
+        store: Store,
+        acceptor: Acceptor,
+        lanes: Lanes,
+        poster: Poster,
+        runner: Runner,
+        policy: Policy,
+        metrics: Metrics,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._acceptor = acceptor
+        self._lanes = lanes
+        self._metrics = metrics
+        self._clock = clock
+        self._rng = rng
+        self._poster = poster
+        self._runner = runner
+        self._policy = policy
+        self._wake = asyncio.Event()
+        self._attempts: dict[asyncio.Task[None], Delivery] = {}
+        self._claiming = False
+        self._failure: BaseException | None = None
+        store.on_commit = self.note
+
+    def reconfigure(self, poster: Poster, runner: Runner, policy: Policy) -> None:
+        """Make attempts in another way from now on; those in flight end as they began."""
+        self._poster, self._runner, self._policy = poster, runner, policy
+
+    async def run(self) -> None:
+        """Claim until `drain`."""
+        self._claiming = True
+        self._store.room = self._lanes
+        while self._claiming:
+            await self.run_once()
+            await self._rest()
+            if self._failure is not None:
+                raise self._failure
+
+    async def run_once(self) -> None:
+        """Claim once, from the lanes that are due and have room."""
+        lanes = self._lanes.pick(self._clock(), LANES_PER_CLAIM)
+        if not lanes:
+            return
+        try:
+            await self._store.claim(lanes)
+        except Unavailable:
+            for lane in lanes:
+                self._lanes.set_due(lane, self._clock() + int(PAUSE_AFTER_FAULT * 1000))
+
+    async def watch(self) -> None:
+        """Look, every now and then, whether another process has written the store."""
+        while True:
+            with suppress(Unavailable):  # it says so in its own log, and at /readyz
+                await self._store.notice()
+            await asyncio.sleep(POLL)
+
+    def note(self, committed: Committed) -> None:
+        """Take in what a commit means: attempts to begin, lanes that have become due."""
+        changes = committed.changes
+        self._metrics.commit_batch_size.observe(committed.size)
+        self._metrics.commit_seconds.observe(committed.seconds)
+        self._metrics.deliveries.update(changes.concluded)
+        for lane, at in changes.due.items():
+            self._lanes.make_due(lane, at)
+        for lane, due_at in changes.scanned.items():
+            self._lanes.set_due(lane, due_at)
+        for delivery in changes.claimed:
+            self._begin(delivery)
+        if changes.due or changes.scanned:
+            self._wake.set()
+
+    async def _rest(self) -> None:
+        """Wait until something is due: a timer, an attempt that ended, or a commit."""
+        due_at = self._lanes.next_due()
+        seconds = None if due_at is None else max(0.0, (due_at - self._clock()) / 1000)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        self._wake.clear()
+
+    def _begin(self, delivery: Delivery) -> None:
+        task = asyncio.get_running_loop().create_task(self._attempt(delivery))
+        self._attempts[task] = delivery
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._attempts[task]
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()  # an attempt never raises: go down with it rather than on blind
+            self._wake.set()
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        destination = delivery.destination
+        if isinstance(destination, Endpoint):
+            try:
+                attempt = await self._poster.attempt(delivery)
+            finally:
+                self._free(destination.id)
+        else:
+            attempt = await self._runner.attempt(delivery, lambda: self._free(destination.id))
+        self._conclude(delivery, attempt)
+
+    def _free(self, lane: str) -> None:
+        self._lanes.finish(lane)
+        self._wake.set()
+
+    def _conclude(self, delivery: Delivery, attempt: Attempt, schedule: tuple[int, ...] | None = None) -> None:
+        """Decide what the attempt means, and record both."""
+        policy = self._policy
+        if schedule is None:
+            schedule = policy.retry
+            if isinstance(delivery.destination, Endpoint) and delivery.destination.retry is not None:
+                schedule = delivery.destination.retry
+        decision = decide(attempt, delivery.step, schedule, policy.jitter, self._clock(), self._rng)
+        self._store.record(Result(delivery, attempt, decision, policy.disable_after))
+        self._count(delivery, attempt, decision)
+
+    def _count(self, delivery: Delivery, attempt: Attempt, decision: Decision) -> None:
+        self._metrics.attempts[attempt.outcome] += 1
+        self._metrics.attempt_duration.observe(attempt.duration / 1000)
+        if decision.status is Status.DELIVERED:
+            self._metrics.delivery_latency.observe(max(0, self._clock() - delivery.event.created_at) / 1000)
+        if log.isEnabledFor(logging.INFO):
+            wide(
+                log,
+                "attempt",
+                outcome=attempt.outcome,
+                delivery=delivery.id,
+                event=delivery.event.id,
+                type=delivery.event.type,
+                endpoint=delivery.destination.id,
+                number=attempt.number,
+                status_code=attempt.status_code,
+                duration_ms=round(attempt.duration, 1),
+                then=decision.status,
+                error=attempt.error,
+            )
+
+    async def test(self, endpoint: Endpoint) -> Attempt:
+        """Send `hookd.test` to an endpoint now, whatever its state, and answer the attempt."""
+        delivery = await self._acceptor.test(endpoint)
+        attempt = await self._poster.attempt(delivery)
+        self._conclude(delivery, attempt, NO_RETRY)
+        if attempt.outcome is Outcome.SUCCESS:
+            await self._store.hasten(endpoint.id)
+        return attempt
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way."""
+        return len(self._attempts)
+
+    async def drain(self, seconds: float) -> None:
+        """Claim nothing more; let what is in flight end, for so long; put the rest back."""
+        self._claiming = False
+        self._store.room = None
+        self._wake.set()
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=seconds)
+        abandoned = dict(self._attempts)
+        for task in abandoned:
+            task.cancel()
+        if abandoned:
+            await asyncio.wait(abandoned)
+            log.warning("attempts did not end in time and will be made again", extra={"fields": {"count": len(abandoned)}})
+            await self._store.release(list(abandoned.values()))

@@ -1,0 +1,96 @@
+"""Receiving a webhook: verify it over its raw bytes, then accept it, once."""
+
+import logging
+import re
+from hashlib import sha256
+
+import msgspec
+
+from hookd.accept import Acceptor
+from hookd.errors import SignatureError, Unreadable
+from hookd.metrics import Metrics
+from hookd.model import Clock, Field, Source
+from hookd.signing import Headers, Verified, collect, find, scheme
+from hookd.store import Accepted
+
+LONGEST_KEY = 255
+"""Characters of an id that is remembered as it came; of a longer one its digest is."""
+
+LONGEST_TYPE = 128
+"""Characters of an event's type at most."""
+
+UNNAMED = "received"
+
+_NOT_IN_TYPE = re.compile(r"[^A-Za-z0-9_.]")
+
+log = logging.getLogger("hookd.receive")
+
+
+class Receiver:
+    """Lets in what a source can prove to come from its sender."""
+
+    def __init__(self, acceptor: Acceptor, metrics: Metrics, clock: Clock) -> None:
+        self._acceptor = acceptor
+        self._metrics = metrics
+        self._clock = clock
+
+    async def receive(self, source: Source, headers: Headers, content_type: str, body: bytes) -> Accepted:
+        """Verify a request and store its event; return once it is on disk.
+
+        SignatureError where it is not authentic, Unreadable where it has to name its id in a JSON body and has no
+        such body. The log says why.
+        """
+        try:
+            message = self._verify(source, headers, body)
+            key = _key(source, message, headers, body)
+        except (SignatureError, Unreadable) as error:
+            result = "unauthorized" if isinstance(error, SignatureError) else "unreadable"
+            self.count(source, result)
+            log.warning("refused a request", extra={"fields": {"source": source.name, "cause": str(error)}})
+            raise
+        accepted = await self._acceptor.admit(
+            source=source.name,
+            tenant=source.tenant,
+            event_type=_type(source, message, headers, body),
+            key=key,
+            body=body,
+            content_type=content_type,
+        )
+        self.count(source, "duplicate" if accepted.repeated else "accepted")
+        return accepted
+
+    def count(self, source: Source, result: str) -> None:
+        """Count a request to a source by what became of it."""
+        self._metrics.inbound_requests[source.name, result] += 1
+
+    def _verify(self, source: Source, headers: Headers, body: bytes) -> Verified:
+        proof = scheme(source.scheme, source.header)
+        return proof.verify(source.secrets, headers, body, self._clock(), source.tolerance)
+
+
+def _key(source: Source, message: Verified, headers: Headers, body: bytes) -> str | None:
+    """Answer what tells the request from others of its source, if it says so itself."""
+    identity = message.id if source.id is None else _find(source.id, headers, body)
+    if identity is None:
+        if source.id is not None and source.id.place == "body":
+            _expect_json(source.id, body)
+        return None
+    if len(identity) > LONGEST_KEY:
+        return "sha256:" + sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+    return identity
+
+
+def _expect_json(field: Field, body: bytes) -> None:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(f"expected a JSON body with the id at {field.name}: {error}") from None
+
+
+def _type(source: Source, message: Verified, headers: Headers, body: bytes) -> str:
+    named = message.type if source.type is None else _find(source.type, headers, body)
+    return f"{source.name}.{_NOT_IN_TYPE.sub('_', named or UNNAMED)}"[:LONGEST_TYPE]
+
+
+def _find(field: Field, headers: Headers, body: bytes) -> str | None:
+    return find(field, collect(headers), body)
