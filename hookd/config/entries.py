@@ -20,7 +20,7 @@ class TokenTable:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    name: Annotated[str, words.NAME]
+    name: Annotated[str, words.TOKEN_NAME]
     """What the log calls it."""
     hash: Annotated[str | None, words.DIGEST] = None
     """The token's SHA-256, as `hookd token` prints it, so that the token itself stands nowhere."""

@@ -48,9 +48,9 @@ def _default(shape: Any, item: Any) -> str:
 
 def _docstrings(shape: Any) -> dict[str, str]:
     """Answer the text that stands under each field in the source."""
-    body = ast.parse(inspect.getsource(shape)).body[0].body  # type: ignore[attr-defined]
-    return {
-        setting.target.id: inspect.cleandoc(text.value.value)
-        for setting, text in pairwise(body)
-        if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr)
-    }
+    definition: Any = ast.parse(inspect.getsource(shape)).body[0]
+    found = {}
+    for setting, text in pairwise(definition.body):
+        if isinstance(setting, ast.AnnAssign):
+            found[ast.unparse(setting.target)] = inspect.cleandoc(ast.literal_eval(text.value))
+    return found

@@ -11,7 +11,7 @@ from hookd.config import environment as variables
 from hookd.config.clashes import clashes
 from hookd.config.entries import HandlerTable, SourceTable, TokenTable, TriggerTable
 from hookd.config.kinds import Surroundings
-from hookd.config.places import is_loopback
+from hookd.config.places import is_host, is_loopback
 from hookd.config.settings import (
     PLAIN,
     DeliverySettings,
@@ -88,8 +88,7 @@ def _settings(document: Mapping[str, Any], reader: Reader) -> Settings | None:
     triggers = reader.array(TriggerTable, document.get("triggers", []), "triggers")
     sources = reader.array(SourceTable, document.get("sources", []), "sources")
     handlers = reader.array(HandlerTable, document.get("handlers", []), "handlers")
-    if server and not tokens and not is_loopback(server.host):
-        reader.faults.append(Fault("server.host", OPEN))
+    reader.faults += () if tokens else _open(document)
     if store and delivery:
         reader.faults += _forgetful(store, delivery)
     if reader.faults or not (server and store and delivery and network and log):
@@ -125,6 +124,14 @@ def _repeated(tokens: Iterable[TokenTable | None]) -> Iterator[Fault]:
         other = names.setdefault(token.noun().digest, token.name)
         if other != token.name:
             yield Fault("auth.tokens", f"expected each token once: {token.name} is the same as {other}")
+
+
+def _open(document: Mapping[str, Any]) -> Iterator[Fault]:
+    """Name the fault of listening to everybody while anybody may call."""
+    server = document.get("server")
+    host = server.get("host") if isinstance(server, dict) else None
+    if isinstance(host, str) and is_host(host) and not is_loopback(host):
+        yield Fault("server.host", OPEN)
 
 
 def _forgetful(store: StoreSettings, delivery: DeliverySettings) -> Iterator[Fault]:

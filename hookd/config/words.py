@@ -17,6 +17,7 @@ LONGEST_PATH = 256
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TOKEN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VISIBLE = re.compile(r"[!-~]+")
 _PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
@@ -99,6 +100,7 @@ def _array(names: tuple[str, ...]) -> str:
 
 
 NAME = text("a name of at most 64 letters, digits, _ and -", _NAME.fullmatch)
+TOKEN_NAME = text("a name of at most 64 letters, digits, dots, _ and -", _TOKEN_NAME.fullmatch)
 SOURCE_NAME = text("a name of at most 64 letters, digits and _", _SOURCE_NAME.fullmatch)
 TENANT = text(f"1 to {LONGEST_TENANT} printable characters", _is_tenant)
 MESSAGE = text("a text")

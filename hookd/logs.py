@@ -1,0 +1,123 @@
+"""The log: one line for each thing that happened, as text for people or as JSON for collectors.
+
+A record says more than its message by fields: `log.warning("refused", extra={"fields": {"source": "shop"}})`, or, where
+every microsecond counts, by `wide`. Whatever it carries, it stays one line, with control characters escaped; only the
+lines of a traceback follow, indented, in text.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, TextIO
+
+import msgspec
+
+from hookd.text import printable
+
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+_BARE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:/*@+%")
+_TITLES: Final = {
+    logging.DEBUG: "DEBUG",
+    logging.INFO: "INFO ",
+    logging.WARNING: "WARN ",
+    logging.ERROR: "ERROR",
+    logging.CRITICAL: "FATAL",
+}
+_NO_FIELDS: Final[Mapping[str, Any]] = {}
+
+
+def setup(level: str, format: str, stream: TextIO) -> None:  # noqa: A002 - the setting's name
+    """Write what hookd logs from `level` on, and what its libraries warn of. A later call takes the place of an earlier."""
+    handler = _Lines(stream)
+    handler.setFormatter(Json() if format == "json" else Text())
+    root = logging.getLogger()
+    for former in [former for former in root.handlers if isinstance(former, _Lines)]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(max(LEVELS[level], logging.WARNING))
+    logging.getLogger("hookd").setLevel(LEVELS[level])
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody reads them, and they cost
+
+
+def wide(logger: logging.Logger, message: str, **fields: object) -> None:
+    """Log one line at `info` with many fields: for the hot path, since it never looks for its caller."""
+    if logger.isEnabledFor(logging.INFO):
+        record = logging.LogRecord(logger.name, logging.INFO, "", 0, message, (), None)
+        record.fields = fields
+        logger.handle(record)
+
+
+class Text(logging.Formatter):
+    """`2026-01-02T03:04:05.678Z INFO  message key=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as a line, and a traceback as indented lines below it."""
+        title = _TITLES.get(record.levelno, record.levelname)
+        parts = [_timestamp(record.created), title, printable(record.getMessage())]
+        parts += [f"{name}={_value(value)}" for name, value in _fields(record).items() if value is not None]
+        line = " ".join(parts)
+        return line if record.exc_info is None else "\n    ".join([line, *self._traceback(record)])
+
+    def _traceback(self, record: logging.LogRecord) -> list[str]:
+        text = self.formatException(record.exc_info) if record.exc_info else ""
+        return [printable(line) for line in text.splitlines()]
+
+
+class Json(logging.Formatter):
+    """`{"time":"2026-01-02T03:04:05.678Z","level":"info","logger":"hookd.attempt","message":"…",…}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as one JSON object; its own members win over fields of the same name."""
+        members: dict[str, Any] = {
+            "time": _timestamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line = {**members, **_fields(record), **members}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return _json(line)
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """The handler that `setup` made, so that a later `setup` knows it from those of others."""
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = getattr(record, "fields", _NO_FIELDS)
+    return fields
+
+
+def _timestamp(seconds: float) -> str:
+    whole, millisecond = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{millisecond:03d}Z"
+
+
+@lru_cache(2)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+
+
+def _value(value: object) -> str:
+    """Write a field so that its end can be seen: bare, or quoted as in JSON."""
+    if type(value) is int or type(value) is float:
+        return str(value)
+    text = str(value)
+    return text if text and _BARE.issuperset(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    quoted = json.dumps(text, ensure_ascii=False)
+    return quoted if quoted.isprintable() else json.dumps(text)
+
+
+def _json(line: dict[str, Any]) -> str:
+    try:
+        text = msgspec.json.encode(line, enc_hook=str).decode()
+    except UnicodeEncodeError:  # a lone surrogate, from a file's name or the environment
+        return json.dumps(line, default=str)
+    return text if text.isprintable() else json.dumps(line, default=str)
