@@ -8,6 +8,9 @@ from hookd.metrics import Metrics
 from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Origin
 from hookd.store import Accepted, Draft, Key, KeyKind, Store
 
+PUBLISHED = "api"
+"""Where published events come from, in the metrics."""
+
 TEST_TYPE = "hookd.test"
 
 
@@ -66,7 +69,7 @@ class Acceptor:
             keys=tuple(keys),
             endpoints=publication.endpoints,
         )
-        return self._receipt(await self._accept(draft, ""), publication.type)
+        return self._receipt(await self._accept(draft, PUBLISHED), publication.type)
 
     async def admit(  # the parts of a verified request, each with its name
         self, *, source: str, tenant: str | None, event_type: str, key: str | None, body: bytes, content_type: str
@@ -109,7 +112,9 @@ class Acceptor:
         return accepted
 
     def _receipt(self, accepted: Accepted, event_type: str) -> Receipt:
-        note = None if accepted.deliveries else f"no endpoint subscribes to {event_type}; the event is stored all the same"
+        note = None
+        if not accepted.deliveries:
+            note = f"no endpoint subscribes to {event_type}; the event is stored all the same"
         return Receipt(accepted.event, accepted.deliveries, note, accepted.repeated)
 
 

@@ -127,10 +127,12 @@ class Deliverer:
     def _begin(self, delivery: Delivery) -> None:
         task = asyncio.get_running_loop().create_task(self._attempt(delivery))
         self._attempts[task] = delivery
+        self._metrics.attempts_in_flight += 1
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._attempts[task]
+        self._metrics.attempts_in_flight -= 1
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()  # an attempt never raises: go down with it rather than on blind
             self._wake.set()
@@ -191,10 +193,10 @@ class Deliverer:
             await self._store.hasten(endpoint.id)
         return attempt
 
-    @property
-    def in_flight(self) -> int:
-        """Attempts under way."""
-        return len(self._attempts)
+    async def settled(self) -> None:
+        """Wait until the attempts that are under way now have ended."""
+        if self._attempts:
+            await asyncio.wait(dict(self._attempts))
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let what is in flight end, for so long; put the rest back."""
@@ -208,5 +210,8 @@ class Deliverer:
             task.cancel()
         if abandoned:
             await asyncio.wait(abandoned)
-            log.warning("attempts did not end in time and will be made again", extra={"fields": {"count": len(abandoned)}})
-            await self._store.release(list(abandoned.values()))
+            log.warning(
+                "attempts did not end in time and will be made again", extra={"fields": {"count": len(abandoned)}}
+            )
+            with suppress(Unavailable):  # the next start takes them up as it would after a crash
+                await self._store.release(list(abandoned.values()))

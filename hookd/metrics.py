@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from hookd.model import Outcome, Status
 from hookd.version import VERSION
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -19,6 +20,14 @@ LATENCY_BUCKETS = (
 )  # fmt: skip
 COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+
+FINAL = (Status.DELIVERED, Status.FAILED, Status.CANCELLED)
+
+
+def _zeros(labels: Iterable[str]) -> Counter[str]:
+    """Start every label at 0, so that a rate can be taken over its first increase too."""
+    return Counter(dict.fromkeys(labels, 0))
 
 
 class Histogram:
@@ -49,9 +58,9 @@ class Metrics:
     """The daemon's counters. Labels are bounded: names from the configuration, and words of ours."""
 
     events_accepted: Counter[str] = field(default_factory=Counter)
-    """By source; "" for what was published."""
-    deliveries: Counter[str] = field(default_factory=Counter)
-    attempts: Counter[str] = field(default_factory=Counter)
+    """By source; `api` for what was published."""
+    deliveries: Counter[str] = field(default_factory=lambda: _zeros(FINAL))
+    attempts: Counter[str] = field(default_factory=lambda: _zeros(Outcome))
     inbound_requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     attempt_duration: Histogram = field(default_factory=lambda: Histogram(ATTEMPT_BUCKETS))
     delivery_latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS))

@@ -1,7 +1,7 @@
 """The store: events, endpoints, the outbox, attempts and dedupe keys, durable; one owner, one group commit."""
 
 import asyncio
-import random
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,15 +31,17 @@ A = TypeVar("A")
 R = TypeVar("R")
 T = TypeVar("T")
 
+log = logging.getLogger("hookd.store")
+
 
 class Store:
     """The face of the store. Every write returns once it is on disk, or raises; `None` as a tenant means any."""
 
-    def __init__(self, writer: Connection, reader: Connection, clock: Clock, rng: random.Random, dedupe: int) -> None:
+    def __init__(self, writer: Connection, reader: Connection, clock: Clock, ids: IdFactory, dedupe: int) -> None:
         self._writer = writer
         self._reader = reader
         self._clock = clock
-        self._ids = IdFactory(clock, rng)
+        self._ids = ids
         self._dedupe = dedupe
         self._directory = Directory()
         self._committer = Committer(writer, self._begin, Context.undo, self._on_commit)
@@ -86,7 +88,7 @@ class Store:
 
     def record(self, result: Result) -> None:
         """Record a result, now or, where the storage is at fault, as soon as it can be."""
-        self._committer.submit(record.record, result, keep=True)
+        self._committer.submit(record.record, result, keep=True).add_done_callback(_complain)
 
     def release(self, claimed: Sequence[Delivery]) -> asyncio.Future[None]:
         """Put claimed deliveries back that were not attempted to an end."""
@@ -175,16 +177,28 @@ class Store:
         return self._write(deliveries.cancel, Named(identity, tenant))
 
 
+def _complain(recording: asyncio.Future[None]) -> None:
+    """Say that an outcome is not on record: nobody waits for it."""
+    if not recording.cancelled() and recording.exception() is not None:
+        log.error(
+            "an outcome could not be recorded; its delivery is made again at the next start",
+            exc_info=recording.exception(),
+        )
+
+
 @asynccontextmanager
-async def open_store(path: Path, clock: Clock, rng: random.Random, dedupe: int) -> AsyncIterator[Store]:
-    """Own the file, open and migrate it, and close it in reverse order. Times in milliseconds."""
+async def open_store(path: Path, clock: Clock, ids: IdFactory, dedupe: int) -> AsyncIterator[Store]:
+    """Own the file, open and migrate it, and close it in reverse order; `dedupe` is in milliseconds.
+
+    The factory of ids is used on the store's thread alone.
+    """
     lock = FileLock(path)
     try:
         writer = await connect(path)
         try:
             reader = await connect_reader(path)
             try:
-                yield Store(writer, reader, clock, rng, dedupe)
+                yield Store(writer, reader, clock, ids, dedupe)
             finally:
                 await reader.close()
         finally:

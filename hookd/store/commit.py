@@ -27,6 +27,8 @@ for it.
 LONGEST_PAUSE = 5.0
 """Seconds between attempts to commit while the storage is at fault."""
 
+CLOSED = "hookd is stopping"
+
 log = logging.getLogger("hookd.store")
 
 
@@ -73,14 +75,15 @@ class Committer:
         self._writes: list[Write[Any, Any]] = []
         self._wake = asyncio.Event()
         self._stopping = False
+        self._closed = False
         self.fault: str | None = None
         """Why nothing can be committed, while nothing can."""
 
     def submit(self, group: Group[A, R], argument: A, *, keep: bool = False, last: bool = False) -> asyncio.Future[R]:
         """Queue a write; its future is done once it is on disk."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        if self.fault is not None and not keep:
-            future.set_exception(Unavailable(self.fault))
+        if self._closed or (self.fault is not None and not keep):
+            future.set_exception(Unavailable(self.fault or CLOSED))
             return future
         self._writes.append(Write(group, argument, future, keep, last))
         self._wake.set()
@@ -88,18 +91,31 @@ class Committer:
 
     async def run(self) -> None:
         """Commit what is queued until stopped, and then what is still there."""
-        failures = 0
-        while self._writes or not self._stopping:
-            if self.fault is None:
-                await self._wake.wait()
-                self._wake.clear()
-            else:
-                await self._pause(failures)
-            writes, self._writes = self._writes, []
-            if writes or self.fault is not None:
-                failures = 0 if await self._round(writes) else failures + 1
-                if failures and self._stopping:
-                    break
+        try:
+            failures = 0
+            while (self._writes or not self._stopping) and not (failures and self._stopping):
+                failures = await self._step(failures)
+        finally:
+            self._close()
+
+    async def _step(self, failures: int) -> int:
+        """Wait for writes, or for the storage to mend, and commit; answer how many rounds have failed in a row."""
+        if self.fault is not None:
+            await self._pause(failures)
+        elif not self._writes:
+            await self._wake.wait()
+            self._wake.clear()
+        writes, self._writes = self._writes, []
+        if not writes and self.fault is None:
+            return 0
+        return 0 if await self._round(writes) else failures + 1
+
+    def _close(self) -> None:
+        """Refuse what comes now or is still queued; outcomes among it are made again at the next start."""
+        self._closed = True
+        for write in self._writes:
+            _settle(write.future, Unavailable(self.fault or CLOSED))
+        self._writes = []
 
     def stop(self) -> None:
         """Let `run` end once the queue is empty."""

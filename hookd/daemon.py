@@ -1,0 +1,333 @@
+"""The one composition root: opens what the daemon is made of, starts it, and stops it in reverse order."""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+from aiohttp import ClientSession, web
+
+from hookd import logs
+from hookd.accept import Acceptor
+from hookd.attempt import Poster
+from hookd.config import Settings, read
+from hookd.deliver import Deliverer, Policy
+from hookd.egress import Guard, open_session
+from hookd.errors import ConfigError, HookdError, StartError, Unavailable
+from hookd.handlers import Runner
+from hookd.ids import IdFactory
+from hookd.lanes import Lanes
+from hookd.metrics import Metrics
+from hookd.model import Clock, wall_clock
+from hookd.receive import Receiver
+from hookd.store import open_store
+from hookd.version import VERSION
+from hookd.web.app import application, inbound_application
+from hookd.web.call import Services, Site, SiteBox
+from hookd.web.server import runner
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a busy event loop lets the store's thread have the interpreter, which it needs at every step."""
+
+EXPIRE_EVERY = 60.0
+"""Seconds between steps of upkeep."""
+
+KILLED_BY_INTERRUPT = 130
+
+log = logging.getLogger("hookd")
+
+
+def serve(settings: Settings, path: Path | None) -> None:
+    """Run the daemon until a signal ends it; StartError where it can't start. `path` is read again at SIGHUP."""
+    logs.setup(settings.log.level, settings.log.format, sys.stderr)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+        loop.run(Daemon(settings, path).run())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # it does not install everywhere, and asyncio's own loop serves as well, if slower
+        return None
+    return uvloop.new_event_loop
+
+
+class Daemon:
+    """The running whole: its parts, its settings, and what signals do to them."""
+
+    def __init__(self, settings: Settings, path: Path | None) -> None:
+        self._settings = settings
+        self._path = path
+        self._clock: Clock = wall_clock
+        self._rng = random.Random(os.urandom(16))  # noqa: S311 - ids and jitter; secrets come from os.urandom
+        self._ids = self._fresh_ids()
+        self._metrics = Metrics()
+        self._lanes = Lanes(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
+        self._box = SiteBox(_site(settings))
+        self._stop = asyncio.Event()
+        self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Start, serve until told to stop, and stop: intake first, then claiming, then what is in flight."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            self._store = await stack.enter_async_context(
+                open_store(settings.store.path, self._clock, self._fresh_ids(), settings.store.dedupe)
+            )
+            self._session = _session(settings)
+            stack.push_async_callback(self._close_session)
+            self._compose()
+            try:
+                await self._run_loops()
+            except* HookdError as errors:
+                raise errors.exceptions[0] from None
+            except* Exception as errors:
+                log.critical("a loop died, and the daemon with it", exc_info=errors.exceptions[0])
+                raise StartError(f"the daemon died: {errors.exceptions[0]!r}; its log says more") from None
+
+    def _fresh_ids(self) -> IdFactory:
+        return IdFactory(self._clock, self._rng)
+
+    def _compose(self) -> None:
+        self._acceptor = Acceptor(self._store, self._metrics, self._clock, self._ids)
+        self._receiver = Receiver(self._acceptor, self._metrics, self._clock)
+        self._deliverer = Deliverer(
+            store=self._store,
+            acceptor=self._acceptor,
+            lanes=self._lanes,
+            poster=self._poster(),
+            runner=self._runner(),
+            policy=self._policy(),
+            metrics=self._metrics,
+            clock=self._clock,
+            rng=self._rng,
+        )
+
+    def _poster(self) -> Poster:
+        delivery = self._settings.delivery
+        return Poster(
+            self._session,
+            timeout=delivery.timeout,
+            response_kept=delivery.response_kept,
+            clock=self._clock,
+            ids=self._ids,
+        )
+
+    def _runner(self) -> Runner:
+        return Runner(timeout=self._settings.delivery.timeout, clock=self._clock, ids=self._ids)
+
+    def _policy(self) -> Policy:
+        delivery = self._settings.delivery
+        return Policy(delivery.retry, delivery.jitter, delivery.disable_after)
+
+    async def _run_loops(self) -> None:
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._store.run(), name="commit")
+            upkeep = [loops.create_task(self._upkeep(), name="upkeep")]
+            try:
+                await self._take_up()
+                loops.create_task(self._deliverer.run(), name="deliver")
+                upkeep.append(loops.create_task(self._deliverer.watch(), name="watch"))
+                async with self._serving():
+                    self._listen_to_signals()
+                    await self._greet()
+                    await self._stop.wait()
+                    self._draining = True
+                    log.info("stopping: no new requests, and what is in flight ends first")
+            finally:
+                await self._wind_down(upkeep)
+
+    async def _wind_down(self, upkeep: list[asyncio.Task[None]]) -> None:
+        for task in upkeep:
+            task.cancel()
+        await self._deliverer.drain(self._settings.server.drain / 1000)
+        self._store.stop()
+
+    async def _take_up(self) -> None:
+        """Take up what an earlier process left, before anything new comes in."""
+        await self._set_handlers()
+        await self._store.recover()
+
+    async def _set_handlers(self) -> None:
+        handlers = {handler.id: handler for handler in self._settings.handlers}
+        for gone in await self._store.set_handlers(handlers):
+            log.warning("cancelled what waits for a handler that is not configured any more", extra=_fields(lane=gone))
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        """Serve on the main address and, where there is one, on the sources' own."""
+        server, drain = self._settings.server, self._settings.server.drain / 1000
+        services = self._services()
+        async with AsyncExitStack() as stack:
+            app = application(self._box, services)
+            main = await stack.enter_async_context(_listening(runner(app, drain), server.host, server.port))
+            self._address = main
+            if server.inbound is not None:
+                app = inbound_application(self._box, services)
+                second = runner(app, drain)
+                await stack.enter_async_context(_listening(second, server.inbound.host, server.inbound.port))
+            yield
+
+    def _services(self) -> Services:
+        return Services(
+            store=self._store,
+            acceptor=self._acceptor,
+            receiver=self._receiver,
+            metrics=self._metrics,
+            clock=self._clock,
+            make_id=self._ids,
+            random_bytes=os.urandom,
+            test=self._deliverer.test,
+            unready=self._unready,
+        )
+
+    def _unready(self) -> str | None:
+        if self._draining:
+            return "hookd is stopping"
+        if self._store.fault is not None:
+            return f"the store can't commit: {self._store.fault}"
+        return None
+
+    async def _upkeep(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY)
+            with suppress(Unavailable):  # the store says so itself
+                await self._store.expire_keys()
+
+    async def _greet(self) -> None:
+        """Say what runs here, for whom, and how to try it."""
+        settings = self._settings
+        endpoints = sum((await self._store.totals()).endpoints.values())
+        log.info(
+            "hookd %s listens on %s; store %s; %s",
+            VERSION,
+            self._address,
+            settings.store.path,
+            _callers(settings),
+        )
+        log.info(
+            "%d sources, %d triggers, %d handlers, %d endpoints; try: %s",
+            len(settings.sources),
+            len(settings.triggers),
+            len(settings.handlers),
+            endpoints,
+            _example(settings, self._address),
+        )
+
+    # Signals.
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _interrupt(self) -> None:
+        if self._stop.is_set():
+            os._exit(KILLED_BY_INTERRUPT)  # what is in flight is made again at the next start
+        self._stop.set()
+
+    def _reload_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload(self) -> None:
+        """Take the configuration as a whole, or leave everything as it is."""
+        try:
+            settings = read(self._path, os.environ)
+        except ConfigError as error:
+            self._metrics.last_reload_successful = False
+            for fault in error.faults:
+                log.error("the configuration was not reloaded", extra=_fields(key=fault.pointer, fault=fault.detail))
+            return
+        for key in _fixed(self._settings, settings):
+            log.warning("a changed setting takes effect at the next start", extra=_fields(key=key))
+        await self._apply(settings)
+        self._metrics.last_reload_successful = True
+        log.info("the configuration was reloaded")
+
+    async def _apply(self, settings: Settings) -> None:
+        before, self._settings = self._settings, settings
+        logs.setup(settings.log.level, settings.log.format, sys.stderr)
+        self._box.site = _site(settings)
+        self._lanes.reconfigure(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
+        former = self._session
+        if settings.network != before.network:
+            self._session = _session(settings)  # kept connections would bypass the new rules
+        self._deliverer.reconfigure(self._poster(), self._runner(), self._policy())
+        await self._set_handlers()
+        if former is not self._session:
+            await self._deliverer.settled()
+            await former.close()
+
+    async def _close_session(self) -> None:
+        await self._session.close()
+
+
+def _site(settings: Settings) -> Site:
+    return Site(
+        sources={source.path: source for source in settings.sources},
+        triggers={trigger.path: trigger for trigger in settings.triggers},
+        tokens=settings.tokens,
+        max_body=settings.server.max_body,
+        guard=_guard(settings),
+    )
+
+
+def _guard(settings: Settings) -> Guard:
+    return Guard(settings.network.allow, settings.network.deny)
+
+
+def _session(settings: Settings) -> ClientSession:
+    return open_session(_guard(settings), settings.network.proxy)
+
+
+@asynccontextmanager
+async def _listening(server: web.AppRunner, host: str, port: int) -> AsyncIterator[str]:
+    """Serve on an address, and answer its URL."""
+    await server.setup()
+    try:
+        try:
+            await web.TCPSite(server, host, port, backlog=1024).start()
+        except OSError as error:
+            raise StartError(f"[server]: can't listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
+        bound = server.addresses[0]
+        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        yield f"http://{name}:{bound[1]}"
+    finally:
+        await server.cleanup()
+
+
+def _fixed(before: Settings, after: Settings) -> list[str]:
+    """Name the settings that differ and can't be changed while running."""
+    changed = [f"server.{key}" for key in ("host", "port", "inbound") if _differ(before.server, after.server, key)]
+    return changed + [f"store.{key}" for key in ("url", "dedupe") if _differ(before.store, after.store, key)]
+
+
+def _differ(before: object, after: object, key: str) -> bool:
+    return bool(getattr(before, key) != getattr(after, key))
+
+
+def _callers(settings: Settings) -> str:
+    if not settings.tokens:
+        return "anyone on this machine may call it (no tokens)"
+    return f"callers need one of {len(settings.tokens)} tokens"
+
+
+def _example(settings: Settings, address: str) -> str:
+    for trigger in settings.triggers:
+        fields = ", ".join(f'"{name}": "…"' for name in trigger.required)
+        return f"curl --json '{{{fields}}}' {address}{trigger.path}"
+    return f"curl {address}/readyz"
+
+
+def _fields(**fields: object) -> dict[str, object]:
+    return {"fields": fields}
