@@ -16,9 +16,7 @@ from hookd.bench.worker import Answer, obey, run
 class Connection(asyncio.Protocol):
     """A keep-alive connection; whoever opened it hears of each answer, and of a fault."""
 
-    def __init__(
-        self, answered: Callable[["Connection", Message], None], failed: Callable[[BenchError], None]
-    ) -> None:
+    def __init__(self, answered: Callable[["Connection", Message], None], failed: Callable[[BenchError], None]) -> None:
         self._answered = answered
         self._failed = failed
         self._reader = Reader()

@@ -39,9 +39,9 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """The figure as a multiple of its yardstick; None without one."""
+        """The figure as a multiple of its yardstick; None without one, and where less than nothing was waited."""
         beside = self.yardstick_value
-        return self.value / beside if beside else None
+        return self.value / beside if beside and self.value > 0 else None
 
     @property
     def met(self) -> bool | None:
@@ -86,9 +86,7 @@ class Report:
         """Write a table for people, and under it the machine."""
         rows = [("figure", "", "unit", "yardstick", "", "ratio", "wanted"), *map(_row, self.figures)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-        ]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         facts = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         return "\n".join([line.rstrip() for line in lines] + ["", f"{self.events} events a round; {facts}"])
 

@@ -44,18 +44,14 @@ _GLANCE = 0.01
 class Subject:
     """A running daemon."""
 
-    def __init__(
-        self, port: int, process: asyncio.subprocess.Process, session: aiohttp.ClientSession
-    ) -> None:
+    def __init__(self, port: int, process: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> None:
         self.port = port
         self.pid = process.pid
         self._session = session
 
     async def register(self, sink_port: int) -> str:
         """Register the sink as an endpoint and answer its id."""
-        endpoint = await self._call(
-            "POST", "/api/v1/endpoints", {"url": f"http://127.0.0.1:{sink_port}/hook"}
-        )
+        endpoint = await self._call("POST", "/api/v1/endpoints", {"url": f"http://127.0.0.1:{sink_port}/hook"})
         return str(endpoint["id"])
 
     async def set_state(self, endpoint: str, state: str) -> float:

@@ -96,9 +96,7 @@ async def hire(name: str, directory: Path) -> AsyncIterator[Worker]:
 
 
 @contextlib.asynccontextmanager
-async def started(
-    command: list[str], log: Path, *, talks: bool = False
-) -> AsyncIterator[asyncio.subprocess.Process]:
+async def started(command: list[str], log: Path, *, talks: bool = False) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start a process out of reach of the terminal's Ctrl-C, and end it afterwards whatever happens.
 
     One that talks is spoken to over pipes; of any other, the output goes to the log too.

@@ -5,9 +5,7 @@ import json
 from hookd.bench.report import Figure, Report
 
 FIGURES = [
-    Figure(
-        "drain_rate", "deliveries/s", [700.0, 100.0, 800.0], "bare client", [1000.0, 900.0, 2000.0], floor=0.6
-    ),
+    Figure("drain_rate", "deliveries/s", [700.0, 100.0, 800.0], "bare client", [1000.0, 900.0, 2000.0], floor=0.6),
     Figure("idle_memory", "MiB", [91.0], ceiling=90.0),
     Figure("intake_rate", "events/s", [5.0]),
 ]
@@ -22,6 +20,10 @@ def test_the_median_round_counts() -> None:
 
 def test_a_figure_below_its_floor_does_not_meet_it() -> None:
     assert Figure("drain_rate", "deliveries/s", [5.0], "bare client", [10.0], floor=0.6).met is False
+
+
+def test_what_overtook_its_yardstick_altogether_has_no_ratio() -> None:
+    assert Figure("latency_p50", "ms", [-0.1], "bare client", [0.5]).ratio is None
 
 
 def test_json_holds_every_figure_and_the_machine() -> None:
