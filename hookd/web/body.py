@@ -1,0 +1,145 @@
+"""Request bodies: read up to a limit, and split a JSON object into members whose bytes stay as they came."""
+
+import asyncio
+import json
+import re
+from http import HTTPStatus
+from typing import NamedTuple, NoReturn
+
+from aiohttp import web
+
+from hookd.errors import Fault, InvalidInput
+from hookd.web.problems import RequestError, pointer, unreadable
+
+PATIENCE = 30.0
+"""Seconds in which a body must have arrived."""
+
+
+class Member(NamedTuple):
+    """A member of a JSON object: the bytes of its value as the caller wrote them, and what they mean."""
+
+    raw: bytes
+    value: object
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """Answer the request's whole body, as sent; 413 beyond `limit` bytes, 408 when it does not come."""
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await _read(request, limit)
+    except TimeoutError:
+        raise RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {PATIENCE:g} s") from None
+    except web.RequestPayloadError as error:
+        raise unreadable(f"the body is not framed as its headers say: {error}") from None
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
+
+
+def members(body: bytes) -> dict[str, Member]:
+    """Split a JSON object (RFC 8259) into its members by name.
+
+    What is not JSON in UTF-8 is a 400; what is JSON but no object, or names a member twice, an InvalidInput.
+    """
+    text = _decoded(body)
+    try:
+        return _members(text)
+    except json.JSONDecodeError as error:
+        raise unreadable(f"the body is not JSON: {error.msg} (at character {error.pos})") from None
+    except RecursionError:
+        raise unreadable("the body is nested too deeply") from None
+
+
+def is_json(body: bytes) -> bool:
+    """Say whether these bytes are one JSON value (RFC 8259)."""
+    try:
+        json.loads(body.decode(), parse_constant=_no_constant, parse_int=float)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _decoded(body: bytes) -> str:
+    if not body:
+        raise unreadable("the body is empty; expected a JSON object")
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise unreadable(f"the body is not UTF-8 (at byte {error.start})") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is no JSON value", "", 0)
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+_decoder_of_floats = json.JSONDecoder(parse_constant=_no_constant, parse_int=float)
+_space = re.compile(r"[ \t\n\r]*")
+
+
+def _members(text: str) -> dict[str, Member]:
+    try:
+        return _split(text, _decoder)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of more digits than Python converts (4300); as a float it is harmless
+        return _split(text, _decoder_of_floats)
+
+
+def _split(text: str, decoder: json.JSONDecoder) -> dict[str, Member]:
+    at = _after_space(text, 0)
+    if text[at : at + 1] != "{":
+        _expect_end(text, decoder.raw_decode(text, at)[1])
+        raise InvalidInput(Fault(pointer(), "expected a JSON object"))
+    found: dict[str, Member] = {}
+    at = _after_space(text, at + 1)
+    if text[at : at + 1] == "}":
+        _expect_end(text, at + 1)
+        return found
+    while True:
+        name, start = _name(text, at, decoder)
+        value, end = decoder.raw_decode(text, start)
+        if name in found:
+            raise InvalidInput(Fault(pointer(name), "is there twice; expected once"))
+        found[name] = Member(text[start:end].encode(), value)
+        at = _after_space(text, end)
+        if text[at : at + 1] == "}":
+            _expect_end(text, at + 1)
+            return found
+        at = _after(text, at, ",")
+
+
+def _name(text: str, at: int, decoder: json.JSONDecoder) -> tuple[str, int]:
+    """Answer the member's name that stands at `at`, and where its value starts."""
+    if text[at : at + 1] != '"':
+        raise json.JSONDecodeError("expected a name in double quotes", text, at)
+    name, end = decoder.raw_decode(text, at)
+    return name, _after(text, _after_space(text, end), ":")
+
+
+def _after(text: str, at: int, mark: str) -> int:
+    if text[at : at + 1] != mark:
+        raise json.JSONDecodeError(f"expected {mark!r}", text, at)
+    return _after_space(text, at + 1)
+
+
+def _after_space(text: str, at: int) -> int:
+    return _space.match(text, at).end()  # type: ignore[union-attr]  # it matches anywhere
+
+
+def _expect_end(text: str, at: int) -> None:
+    at = _after_space(text, at)
+    if at != len(text):
+        raise json.JSONDecodeError("something follows the value", text, at)

@@ -1,0 +1,126 @@
+"""One request as a route sees it: who calls, what the configuration says, and what the daemon can do."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import web
+
+from hookd.accept import Acceptor
+from hookd.egress import Guard
+from hookd.errors import Fault, InvalidInput
+from hookd.ids import IdFactory
+from hookd.metrics import Metrics
+from hookd.model import ApiToken, Attempt, Clock, Endpoint, Source, Trigger
+from hookd.receive import Receiver
+from hookd.store import Store
+from hookd.text import printable
+from hookd.web.auth import Caller
+from hookd.web.body import Member, members, read_body
+from hookd.web.problems import RequestError, pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the configuration tells the HTTP face. Sources and triggers stand under their paths."""
+
+    sources: Mapping[str, Source]
+    triggers: Mapping[str, Trigger]
+    tokens: tuple[ApiToken, ...]
+    max_body: int
+    """The bytes of the longest body; sources have their own limits."""
+    guard: Guard
+
+
+@dataclass(slots=True)
+class SiteBox:
+    """Holds the current site; a reload puts another in its place, and requests under way keep theirs."""
+
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the daemon lends to the HTTP face."""
+
+    store: Store
+    acceptor: Acceptor
+    receiver: Receiver
+    metrics: Metrics
+    clock: Clock
+    make_id: IdFactory
+    random_bytes: Callable[[int], bytes]
+    """Where fresh secrets come from, such as `os.urandom`."""
+    test: Callable[[Endpoint], Awaitable[Attempt]]
+    """Sends `hookd.test` to an endpoint now."""
+    unready: Callable[[], str | None]
+    """Why hookd can't accept anything now; None while it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that has been admitted, and the parameters of its query."""
+
+    request: web.Request
+    caller: Caller
+    site: Site
+    services: Services
+    query: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        """The id in the path."""
+        return self.request.match_info["id"]
+
+    async def members(self) -> dict[str, Member]:
+        """Answer the members of the body, which must be a JSON object."""
+        return members(await self._body())
+
+    async def values(self, *, optional: bool = False) -> dict[str, object]:
+        """Answer the values of the body's members by name; where it is `optional`, no body has none."""
+        body = await self._body()
+        if optional and not body:
+            return {}
+        return {name: member.value for name, member in members(body).items()}
+
+    async def expect_no_values(self) -> None:
+        """Refuse a body that says something, since nothing would come of it."""
+        unknown = await self.values(optional=True)
+        if unknown:
+            raise InvalidInput(*(Fault(pointer(name), "is unknown here") for name in unknown))
+
+    async def _body(self) -> bytes:
+        encoding = self.request.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected a body without Content-Encoding")
+        return await read_body(self.request, self.site.max_body)
+
+    def tenant(self, asked: str | None) -> str | None:
+        """Answer the tenant that a request is for; a token that is bound to one can name no other."""
+        own = self.caller.tenant
+        if own is not None and asked not in (None, own):
+            detail = f"the token {self.caller.name!r} is bound to the tenant {own!r}"
+            raise RequestError(HTTPStatus.FORBIDDEN, detail)
+        return asked if own is None else own
+
+
+Act = Callable[[Call], Awaitable[web.StreamResponse]]
+"""What a route does."""
+
+
+def parameters(request: web.Request, known: Collection[str]) -> dict[str, str]:
+    """Answer the parameters of the query by name; every unknown, repeated or unprintable one is a fault."""
+    if not request.query_string:
+        return {}
+    query = request.query
+    faults = {}
+    for name, value in query.items():
+        if name not in known:
+            faults[name] = "is unknown here; known: " + (", ".join(sorted(known)) or "none")
+        elif len(query.getall(name)) > 1:
+            faults[name] = "is there twice; expected once"
+        elif not value.isprintable():
+            faults[name] = "expected printable text"
+    if faults:
+        raise InvalidInput(*(Fault(f"?{printable(name)}", detail) for name, detail in faults.items()))
+    return dict(query)

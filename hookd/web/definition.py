@@ -1,0 +1,168 @@
+"""What defines an endpoint, as its owner writes it: checked when made, merged when changed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from hookd.attempt import check_header
+from hookd.egress import Guard, check_url
+from hookd.errors import Fault, InvalidInput
+from hookd.model import Endpoint, EndpointState
+from hookd.signing import check_secret, scheme
+from hookd.units import format_duration
+from hookd.web.fields import Body, Metadata, Patterns, Retry, Tenant, Text, Timeout, Token, check
+from hookd.web.problems import pointer
+
+Json = Mapping[str, object]
+
+MASK = "***"
+"""Stands where a token or the value of a header is not shown."""
+LONGEST_HEADER = 4096
+"""Characters of the value of an endpoint's own header."""
+
+
+def _scheme(name: str) -> str:
+    return scheme(name).name
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("expected each header once; upper and lower case are the same")
+    for name, value in headers.items():
+        check_header(name, value)
+    return headers
+
+
+def _unmasked(text: str) -> str:
+    if text == MASK:
+        raise ValueError("expected the value itself, not the mask under which it is shown")
+    return text
+
+
+Scheme = Annotated[Text, AfterValidator(_scheme)]
+State = Annotated[EndpointState, Field(strict=False)]
+Headers = Annotated[
+    dict[Text, Annotated[Text, Field(max_length=LONGEST_HEADER), AfterValidator(_unmasked)]],
+    Field(max_length=32),
+    AfterValidator(_headers),
+]
+
+
+class Definition(Body):
+    """What the owner of an endpoint may write at any time. Null, or nothing, means the default."""
+
+    url: Text
+    event_types: Patterns = ("*",)
+    description: Annotated[Text, Field(max_length=1000)] = ""
+    token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False)
+    scheme: Scheme = "standard"
+    headers: Headers = Field({}, repr=False)
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    timeout: Timeout | None = None
+    retry: Retry | None = None
+    metadata: Metadata = Field({})
+
+    @field_validator("url")
+    @classmethod
+    def _dialable(cls, url: str, info: ValidationInfo) -> str:
+        guard: Guard | None = info.context
+        return url if guard is None else check_url(url, guard)
+
+
+class NewEndpoint(Definition):
+    """An endpoint to be made: also whose it is, and the secret where it is not to be a fresh one."""
+
+    tenant: Tenant | None = None
+    secret: Annotated[Text, Field(max_length=1024)] | None = Field(None, repr=False)
+
+    @field_validator("secret")
+    @classmethod
+    def _suits(cls, secret: str, info: ValidationInfo) -> str:
+        if "scheme" in info.data:
+            check_secret(info.data["scheme"], secret)
+        return secret
+
+
+class ChangedEndpoint(Definition):
+    """An endpoint after a change: also its state."""
+
+    state: State = EndpointState.ACTIVE
+
+
+def new_endpoint(values: Json, guard: Guard) -> NewEndpoint:
+    """Answer the endpoint that these values define, or an InvalidInput with every fault."""
+    return check(NewEndpoint, merged({}, _known(values, NewEndpoint)), guard)
+
+
+def changed(endpoint: Endpoint, patch: Json, guard: Guard, now: int) -> Endpoint:
+    """Answer the endpoint with a merge patch applied (RFC 7396), or an InvalidInput with every fault.
+
+    The url is judged again only where the patch names it: what may be dialled can have changed since.
+    """
+    values = merged(definition(endpoint), _known(patch, ChangedEndpoint))
+    after = check(ChangedEndpoint, values, guard if "url" in patch else None)
+    if "scheme" in patch:
+        _expect_secret(after.scheme, endpoint.secret)
+    fields = {name: getattr(after, name) for name in Definition.model_fields}
+    return in_state(replace(endpoint, **fields, updated_at=now), after.state, now)
+
+
+def in_state(endpoint: Endpoint, state: EndpointState, now: int) -> Endpoint:
+    """Answer the endpoint put into a state by hand; made active, it starts without a history of failing."""
+    if state is endpoint.state:
+        return endpoint
+    reason = None if state is EndpointState.ACTIVE else "by hand"
+    after = replace(endpoint, state=state, state_reason=reason, state_since=now)
+    if state is EndpointState.ACTIVE:
+        after = replace(after, failing_since=None, failing_attempts=0)
+    return after
+
+
+def definition(endpoint: Endpoint) -> dict[str, Any]:
+    """Answer what may be changed of an endpoint, as its owner would write it; the token is among it."""
+    return {
+        "url": endpoint.url,
+        "event_types": list(endpoint.event_types),
+        "description": endpoint.description,
+        "token": endpoint.token,
+        "scheme": endpoint.scheme,
+        "headers": dict(endpoint.headers),
+        "max_in_flight": endpoint.max_in_flight,
+        "timeout": None if endpoint.timeout is None else format_duration(endpoint.timeout),
+        "retry": None if endpoint.retry is None else [format_duration(wait) for wait in endpoint.retry],
+        "metadata": dict(endpoint.metadata),
+        "state": endpoint.state.value,
+    }
+
+
+def merged(target: Json, patch: Json) -> dict[str, Any]:
+    """Answer `target` with a JSON merge patch applied (RFC 7396), to the two levels that an endpoint has."""
+    result = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, Mapping):
+            before = result.get(name)
+            both = {**before, **value} if isinstance(before, Mapping) else value
+            result[name] = {inner: text for inner, text in both.items() if text is not None}
+        else:
+            result[name] = value
+    return result
+
+
+def _known(values: Json, model: type[Body]) -> Json:
+    """Refuse an unknown field even where it is null, which the merge would drop."""
+    unknown = [name for name, value in values.items() if value is None and name not in model.model_fields]
+    if unknown:
+        raise InvalidInput(*(Fault(pointer(name), "is unknown here") for name in unknown))
+    return values
+
+
+def _expect_secret(scheme_name: str, secret: str) -> None:
+    try:
+        check_secret(scheme_name, secret)
+    except ValueError as error:
+        detail = f"the endpoint's secret does not suit it, rotate that first: {error}"
+        raise InvalidInput(Fault(pointer("scheme"), detail)) from None

@@ -1,0 +1,113 @@
+"""`/api/v1/events`: publish, list, read."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import AfterValidator, Field
+
+from hookd.accept import Publication, Receipt
+from hookd.errors import Fault, InvalidInput
+from hookd.model import Event
+from hookd.store import DeliveryFilter, DeliveryRecord, Page
+from hookd.web.answers import answer, delivery_document, event_document, payload_document
+from hookd.web.call import Call, Site
+from hookd.web.fields import Body, EventId, EventType, Tenant, Text, check, distinct, idempotency_key
+from hookd.web.page import LONGEST, answer_page, page_of
+from hookd.web.problems import pointer
+
+OPERATIONAL = "hookd"
+"""The first segment of the types of hookd's own events."""
+KEY_HEADER = "Idempotency-Key"
+
+EndpointIds = Annotated[
+    tuple[Annotated[Text, Field(max_length=128)], ...],
+    Field(strict=False, min_length=1, max_length=100),
+    AfterValidator(distinct),
+]
+
+
+class Publishing(Body):
+    """An event as a producer publishes it. The payload is any JSON value."""
+
+    type: EventType
+    payload: object = Field(repr=False)
+    id: EventId | None = None
+    tenant: Tenant | None = None
+    endpoints: EndpointIds | None = None
+
+
+async def publish(call: Call) -> web.Response:
+    """Publish an event; 202 once it is on disk, 200 where it already was."""
+    members = await call.members()
+    event = check(Publishing, {name: member.value for name, member in members.items()})
+    _expect_free(event.type, call.site)
+    publication = Publication(
+        type=event.type,
+        payload=members["payload"].raw,
+        tenant=call.tenant(event.tenant),
+        id=event.id,
+        idempotency_key=_idempotency_key(call.request),
+        endpoints=event.endpoints,
+    )
+    receipt = await call.services.acceptor.publish(publication)
+    return answer(_receipt(receipt), HTTPStatus.OK if receipt.repeated else HTTPStatus.ACCEPTED)
+
+
+def _expect_free(event_type: str, site: Site) -> None:
+    """Refuse a type that says it came from a source, or from hookd itself."""
+    first = event_type.partition(".")[0]
+    if first == OPERATIONAL or any(source.name == first for source in site.sources.values()):
+        detail = f"types that begin with {first} are not published; they tell where an event came from"
+        raise InvalidInput(Fault(pointer("type"), detail))
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    found = request.headers.getall(KEY_HEADER, [])
+    if not found:
+        return None
+    try:
+        if len(found) > 1:
+            raise ValueError("is there twice; expected once")  # noqa: TRY301 - told as all that is wrong with it
+        return idempotency_key(found[0])
+    except ValueError as error:
+        raise InvalidInput(Fault(KEY_HEADER, str(error))) from None
+
+
+def _receipt(receipt: Receipt) -> dict[str, object]:
+    document: dict[str, object] = {"id": receipt.id, "deliveries": receipt.deliveries}
+    if receipt.note is not None:
+        document["note"] = receipt.note
+    return document
+
+
+async def list_all(call: Call) -> web.Response:
+    """List the events that the caller may see, without payloads."""
+    listing = await call.services.store.events(call.caller.tenant, page_of(call.query))
+    return answer_page(listing, event_document)
+
+
+async def read(call: Call) -> web.Response:
+    """Answer one event with its payload and all its deliveries."""
+    event = await call.services.store.event(call.id, call.caller.tenant)
+    deliveries = await _deliveries(call, event)
+    return answer(
+        event_document(event)
+        | {
+            "payload": payload_document(event.payload),
+            "deliveries": [delivery_document(delivery) for delivery in deliveries],
+        }
+    )
+
+
+async def _deliveries(call: Call, event: Event) -> list[DeliveryRecord]:
+    """Read all deliveries of an event, page by page; another tenant's event may have the same id."""
+    found: list[DeliveryRecord] = []
+    before = None
+    while True:
+        wanted = DeliveryFilter(event=event.id, tenant=event.tenant)
+        listing = await call.services.store.deliveries(wanted, Page(LONGEST, before=before))
+        found += [delivery for delivery in listing.items if delivery.tenant == event.tenant]
+        before = listing.next
+        if before is None:
+            return found

@@ -1,0 +1,159 @@
+"""What a field of a request may be, and how everything wrong with a body is told at once."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from hookd.errors import Fault, InvalidInput
+from hookd.units import DURATIONS, format_duration, parse_duration
+from hookd.web.problems import pointer
+
+LONGEST_TYPE: Final = 128
+LONGEST_TENANT: Final = 128
+LONGEST_KEY: Final = 255
+LONGEST_TIMEOUT: Final = DURATIONS["h"]
+LONGEST_WAIT: Final = 30 * DURATIONS["d"]
+
+_SEGMENT: Final = r"[A-Za-z0-9_]+"
+_TYPE: Final = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
+_PATTERN: Final = re.compile(rf"\*|{_SEGMENT}(?:\.{_SEGMENT})*(?:\.\*)?")
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
+_TOKEN: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_NO_TEXT: Final = re.compile(r"[\0\ud800-\udfff]")
+"""What no database keeps in a text: NUL, and half a character (a lone surrogate)."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def event_type(text: str) -> str:
+    """Answer an event type: segments of letters, digits and `_`, joined by dots; else ValueError."""
+    if len(text) > LONGEST_TYPE or not _TYPE.fullmatch(text):
+        raise ValueError(f"expected an event type such as order.created, at most {LONGEST_TYPE} characters")
+    return text
+
+
+def event_id(text: str) -> str:
+    """Answer an event's id as a producer may choose it; else ValueError."""
+    if not _ID.fullmatch(text):
+        raise ValueError("expected 1 to 128 letters, digits, _ or -")
+    return text
+
+
+def idempotency_key(text: str) -> str:
+    """Answer the key of an `Idempotency-Key` header, quoted or bare; else ValueError."""
+    bare = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if not _KEY.fullmatch(bare):
+        raise ValueError(f"expected at most {LONGEST_KEY} visible ASCII characters, quoted or bare")
+    return bare
+
+
+def tenant(text: str) -> str:
+    """Answer a tenant's name; else ValueError."""
+    if not 0 < len(text) <= LONGEST_TENANT or not text.isprintable():
+        raise ValueError(f"expected 1 to {LONGEST_TENANT} printable characters")
+    return text
+
+
+def _text(text: str) -> str:
+    if _NO_TEXT.search(text):
+        raise ValueError("expected text without NUL and lone surrogates")
+    return text
+
+
+def _pattern(text: str) -> str:
+    if len(text) > LONGEST_TYPE or not _PATTERN.fullmatch(text):
+        raise ValueError("expected an event type such as order.created, a pattern such as order.*, or *")
+    return text
+
+
+def _token(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise ValueError("expected visible ASCII characters, at least one")
+    return text
+
+
+def _duration(lowest: int, highest: int) -> BeforeValidator:
+    """Take durations as people write them, such as `15s`, between two numbers of milliseconds."""
+    limits = f"from {format_duration(lowest)} to {format_duration(highest)}"
+
+    def read(value: object) -> int:
+        if not isinstance(value, str):
+            raise ValueError('expected a duration such as "15s"')  # noqa: TRY004 - pydantic collects ValueError
+        duration = parse_duration(value)
+        if not lowest <= duration <= highest:
+            raise ValueError(f"expected a duration {limits}")
+        return duration
+
+    return BeforeValidator(read)
+
+
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Answer the values without repetitions."""
+    return tuple(dict.fromkeys(values))
+
+
+Text = Annotated[str, AfterValidator(_text)]
+EventType = Annotated[str, AfterValidator(event_type)]
+EventId = Annotated[str, AfterValidator(event_id)]
+Tenant = Annotated[str, AfterValidator(tenant)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Patterns = Annotated[tuple[Pattern, ...], Field(strict=False, min_length=1, max_length=100), AfterValidator(distinct)]
+Token = Annotated[str, Field(max_length=1024), AfterValidator(_token)]
+Timeout = Annotated[int, _duration(1, LONGEST_TIMEOUT)]
+Wait = Annotated[int, _duration(0, LONGEST_WAIT)]
+Overlap = Annotated[int, _duration(0, LONGEST_WAIT)]
+Retry = Annotated[tuple[Wait, ...], Field(strict=False, max_length=100)]
+Metadata = Annotated[
+    dict[
+        Annotated[Text, Field(min_length=1, max_length=40)],
+        Annotated[Text, Field(max_length=500)],
+    ],
+    Field(max_length=50),
+]
+
+
+class Body(BaseModel):
+    """The fields that a body may have; any other is a fault, and none is converted."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+_SAYINGS: Final = {
+    "missing": "is required",
+    "extra_forbidden": "is unknown here",
+    "string_type": "expected a string",
+    "int_type": "expected a whole number",
+    "bool_type": "expected true or false",
+    "tuple_type": "expected an array",
+    "dict_type": "expected an object",
+    "string_too_short": "expected at least {min_length} characters",
+    "string_too_long": "expected at most {max_length} characters",
+    "too_short": "expected at least {min_length}",
+    "too_long": "expected at most {max_length}",
+    "greater_than_equal": "expected at least {ge}",
+    "less_than_equal": "expected at most {le}",
+    "enum": "expected {expected}",
+    "value_error": "{error}",
+}
+"""What pydantic's types of errors are called here."""
+
+
+def check(model: type[Model], values: Mapping[str, object], context: object = None) -> Model:
+    """Answer the model of these values, or an InvalidInput with every fault; no value is repeated in it."""
+    try:
+        return model.model_validate(values, context=context)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    raise InvalidInput(*_faults(details))
+
+
+def _faults(details: Iterable[ErrorDetails]) -> Iterable[Fault]:
+    for detail in details:
+        place = [part for part in detail["loc"] if part != "[key]"]
+        saying = _SAYINGS.get(detail["type"])
+        said = saying.format_map(detail.get("ctx", {})) if saying else detail["msg"].lower()
+        yield Fault(pointer(*place), said)

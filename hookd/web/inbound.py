@@ -1,0 +1,41 @@
+"""Sources: paths at which somebody else's webhooks arrive. They alone decide who may call them."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from hookd.errors import SignatureError, Unavailable
+from hookd.model import Source
+from hookd.web.answers import answer
+from hookd.web.body import read_body
+from hookd.web.call import Services
+from hookd.web.problems import RequestError, wrong_method
+
+LONGEST_CONTENT_TYPE = 255
+UNNAMED = "application/octet-stream"
+
+
+async def receive(request: web.Request, source: Source, services: Services) -> web.Response:
+    """Verify a webhook and store it as an event; answer once it is on disk."""
+    receiver = services.receiver
+    if request.method != "POST":
+        receiver.count(source, "wrong_method")
+        raise wrong_method(request.method, ["POST"])
+    try:
+        body = await read_body(request, source.max_body)
+        await receiver.receive(source, request.raw_headers, _content_type(request), body)
+    except RequestError:
+        receiver.count(source, "unreadable")
+        raise
+    except Unavailable:
+        receiver.count(source, "unavailable")
+        raise
+    except SignatureError:
+        return answer({"message": source.refuse}, HTTPStatus.UNAUTHORIZED)
+    return answer({"message": source.reply})
+
+
+def _content_type(request: web.Request) -> str:
+    """Answer what the sender calls its body, where that can be repeated to others."""
+    said = request.headers.get("Content-Type", UNNAMED)
+    return said if said.isascii() and said.isprintable() and len(said) <= LONGEST_CONTENT_TYPE else UNNAMED

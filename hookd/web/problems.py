@@ -1,0 +1,119 @@
+"""Errors as `application/problem+json` (RFC 9457), and the boundary that lets nothing else out."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, Unavailable, Unreadable
+from hookd.text import printable
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER = "5"
+"""Seconds after which a caller should try again when the store can't commit."""
+FRAGMENT = "!$&'()*+,;=:@-._~?"
+"""What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+
+class RequestError(HookdError):
+    """A request that HTTP itself has a word for: a status, one line of detail, and headers."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+
+
+def unreadable(detail: str) -> RequestError:
+    """Answer the 400 for bytes that can't be made sense of."""
+    return RequestError(HTTPStatus.BAD_REQUEST, detail)
+
+
+def wrong_method(method: str, allowed: Iterable[str]) -> RequestError:
+    """Answer the 405 for a path that exists under other methods, with the `Allow` that RFC 9110 asks for."""
+    allow = ", ".join(sorted(allowed))
+    detail = f"{printable(method)} is not possible here; allowed: {allow}"
+    return RequestError(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allow})
+
+
+def nothing_here(path: str) -> NotFound:
+    """Answer the 404 for a path that no route has."""
+    return NotFound(f"there is nothing at {printable(path)}")
+
+
+def pointer(*segments: str | int) -> str:
+    """Answer a place in a JSON document as a URI fragment (RFC 6901 section 6): `#/event_types/0`."""
+    return "#" + "".join(f"/{_escaped(str(segment))}" for segment in segments)
+
+
+def problem(
+    status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, faults: Iterable[Fault] = ()
+) -> web.Response:
+    """Answer a response that says what is wrong, with one entry in `errors` for each fault."""
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": printable(detail),
+    }
+    errors = [{"pointer": printable(fault.pointer), "detail": printable(fault.detail)} for fault in faults]
+    if errors:
+        document["errors"] = errors
+    body = msgspec.json.encode(document)
+    return web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def problem_of(error: HookdError) -> web.Response:
+    """Answer the response that one of our own errors stands for."""
+    match error:
+        case RequestError():
+            return problem(error.status, str(error), error.headers)
+        case InvalidInput():
+            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), faults=error.faults)
+        case Unreadable():
+            return problem(HTTPStatus.BAD_REQUEST, str(error))
+        case NotFound():
+            return problem(HTTPStatus.NOT_FOUND, str(error))
+        case Conflict():
+            return problem(HTTPStatus.CONFLICT, str(error))
+        case Unavailable():
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": RETRY_AFTER})
+        case _:
+            return _unexpected(error)
+
+
+@web.middleware
+async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever a handler raises into a problem; a client that went away is left to aiohttp."""
+    try:
+        return await handler(request)
+    except HookdError as error:
+        return problem_of(error)
+    except web.HTTPException as error:
+        return _problem_of_aiohttp(error)
+    except ConnectionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost place; it is logged with its traceback
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> web.Response:
+    log.error("a request failed unexpectedly", exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "hookd failed at this; its log says why")
+
+
+def _problem_of_aiohttp(error: web.HTTPException) -> web.Response:
+    headers = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
+    return problem(HTTPStatus(error.status), error.reason, headers)
+
+
+def _escaped(segment: str) -> str:
+    token = segment.replace("~", "~0").replace("/", "~1")
+    return quote(token, safe=FRAGMENT, errors="backslashreplace")

@@ -1,0 +1,33 @@
+"""`/healthz`, `/readyz` and `/metrics`."""
+
+from aiohttp import web
+
+from hookd.errors import Unavailable
+from hookd.metrics import CONTENT_TYPE, Gauges, exposition
+from hookd.web.answers import answer
+from hookd.web.call import Call
+
+
+async def healthz(call: Call) -> web.Response:  # noqa: ARG001 - every route is called alike
+    """Say that the loop turns; a dead one ends the daemon."""
+    return answer({"status": "ok"})
+
+
+async def readyz(call: Call) -> web.Response:
+    """Say whether events are accepted now, or why not."""
+    cause = call.services.unready()
+    if cause is not None:
+        raise Unavailable(cause)
+    return answer({"status": "ready"})
+
+
+async def metrics(call: Call) -> web.Response:
+    """Answer the metrics in Prometheus' text format."""
+    services = call.services
+    totals = await services.store.totals()
+    now = services.clock()
+    due = now if totals.oldest_due_at is None else totals.oldest_due_at
+    depth = {status.value: count for status, count in totals.depth.items()}
+    endpoints = {state.value: count for state, count in totals.endpoints.items()}
+    gauges = Gauges(depth, max(0, now - due) / 1000, endpoints)
+    return web.Response(body=exposition(services.metrics, gauges), headers={"Content-Type": CONTENT_TYPE})
