@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -46,6 +47,7 @@ class Connection:
 
 
 Behaviour = Callable[[Connection, Request], Awaitable[None]]
+Talk = Callable[[Connection], Awaitable[None]]
 
 
 def answering(data: bytes, *, close: bool = False) -> Behaviour:
@@ -65,8 +67,12 @@ class Receiver:
     It keeps every request, and counts the connections.
     """
 
-    def __init__(self, behave: Behaviour | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, behave: Behaviour | None = None, *, talk: Talk | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`talk` has the connection from its first byte on, in place of `behave`."""
         self.behave = behave or answering(OK)
+        self._talk = talk or self._listen
         self.requests: list[Request] = []
         self.connections = 0
         self._tls = tls
@@ -97,14 +103,19 @@ class Receiver:
 
     async def _serve(self, connection: Connection) -> None:
         try:
-            while not connection.writer.is_closing():
-                request = await _read(connection.reader)
-                self.requests.append(request)
-                await self.behave(connection, request)
+            await self._talk(connection)
         except (asyncio.IncompleteReadError, ConnectionError):
             return  # the other side has had enough
         finally:
             connection.reset()
+            with suppress(ConnectionError):
+                await connection.writer.wait_closed()
+
+    async def _listen(self, connection: Connection) -> None:
+        while not connection.writer.is_closing():
+            request = await _read(connection.reader)
+            self.requests.append(request)
+            await self.behave(connection, request)
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:

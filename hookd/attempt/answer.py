@@ -37,7 +37,7 @@ async def read_body(content: StreamReader, body: bytearray) -> bool:
     while not content.at_eof():
         if len(body) >= READ:
             return False
-        body += await content.readany()
+        body += await content.read(READ - len(body))
     return True
 
 

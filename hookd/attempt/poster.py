@@ -1,9 +1,11 @@
 """The poster: makes attempts, through one session."""
 
 import asyncio
+import io
 import logging
 from functools import lru_cache
 from time import perf_counter
+from typing import Final
 
 import aiohttp
 from yarl import URL
@@ -16,6 +18,9 @@ from hookd.errors import BlockedAddress
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Outcome
 from hookd.text import one_line
+
+LARGE: Final = 1 << 20
+"""Bytes of a payload beyond which it is written piece by piece, so that the event loop turns in between."""
 
 logger = logging.getLogger("hookd.attempt")
 
@@ -78,7 +83,8 @@ class Poster:
         complete = False
         try:
             async with asyncio.timeout(timeout / 1000):
-                response = await self._session.post(url, data=payload, headers=headers, allow_redirects=False)
+                data = payload if len(payload) <= LARGE else io.BytesIO(payload)
+                response = await self._session.post(url, data=data, headers=headers, allow_redirects=False)
                 complete = await read_body(response.content, body)
         except (aiohttp.ClientError, OSError, BlockedAddress) as error:
             if response is None:
