@@ -66,7 +66,7 @@ def _function(where: str) -> Call:
         raise ValueError(f'expected "python:module:function", got "python:{where}"')
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         raise ValueError(one_line(f"can't import {module}: {type(error).__name__}: {error}")) from error
     for name in path.split("."):
         if not hasattr(found, name):
