@@ -30,7 +30,7 @@ _NO_FIELDS: Final[Mapping[str, Any]] = {}
 
 
 def setup(level: str, format: str, stream: TextIO) -> None:  # noqa: A002 - the setting's name
-    """Write what hookd logs from `level` on, and what its libraries warn of. A later call takes the place of an earlier."""
+    """Write what hookd logs from `level` on, and what its libraries warn of; the latest call holds."""
     handler = _Lines(stream)
     handler.setFormatter(Json() if format == "json" else Text())
     root = logging.getLogger()

@@ -53,9 +53,7 @@ def parse_time(text: str, now: int) -> int:
         raise ValueError(f"expected a time with an offset such as Z or +02:00, got {_shown(text)}")
     time = _instant(text) if match is not None else None
     if time is None:
-        raise ValueError(
-            f'expected a time such as "2026-01-02T03:04:05Z", or "1h" for an hour ago, got {_shown(text)}'
-        )
+        raise ValueError(f'expected a time such as "2026-01-02T03:04:05Z", or "1h" for an hour ago, got {_shown(text)}')
     return time
 
 

@@ -71,7 +71,7 @@ class SourceTable:
     """Where they arrive."""
     scheme: Annotated[str, choice(*signing.SCHEMES)]
     """How they prove where they come from."""
-    secrets: Annotated[tuple[Annotated[str, words.SECRET], ...], Field(min_length=1)]
+    secrets: Annotated[tuple[Annotated[str, words.SECRET], ...], words.FILLED]
     """The secrets that they may be signed with; several while one replaces another."""
     tolerance: Annotated[int, duration("1s", "3650d", "5m")] = parse_duration("5m")
     """How far a signed timestamp may be from now."""
@@ -118,7 +118,7 @@ class HandlerTable:
 
     name: Annotated[str, words.NAME]
     """What its deliveries are listed under, as `handler:NAME`."""
-    event_types: Annotated[tuple[Annotated[str, words.PATTERN], ...], Field(min_length=1)] = ("*",)
+    event_types: Annotated[tuple[Annotated[str, words.PATTERN], ...], words.FILLED] = ("*",)
     """The events it gets: a type, `a.*` for all below `a`, or `*` for all that are published."""
     run: Annotated[str, words.RUN]
     """What is done with each: a line in the log with fields of the payload, or a Python function called."""

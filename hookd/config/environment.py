@@ -43,6 +43,8 @@ def overlay(document: Mapping[str, Any], environment: Mapping[str, str]) -> dict
 
 def renamed(fault: Fault, environment: Mapping[str, str]) -> Fault:
     """Answer a fault of a value that came from the environment under the variable's name."""
+    if fault.pointer == f"{TOKEN}.token":
+        return Fault(TOKEN, fault.detail)
     for variable, (table, key) in VARIABLES.items():
         place, bracket, entry = fault.pointer.partition("[")
         if variable in environment and place == f"{table}.{key}":

@@ -51,6 +51,6 @@ def _docstrings(shape: Any) -> dict[str, str]:
     definition: Any = ast.parse(inspect.getsource(shape)).body[0]
     found = {}
     for setting, text in pairwise(definition.body):
-        if isinstance(setting, ast.AnnAssign):
+        if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr):
             found[ast.unparse(setting.target)] = inspect.cleandoc(ast.literal_eval(text.value))
     return found

@@ -43,9 +43,9 @@ def is_loopback(host: str) -> bool:
 
 def _address(value: Any) -> Address | None:
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if bracketed != (":" in host):
         return None
     fits = is_host(host) and re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) <= LARGEST_PORT
     return Address(host, int(port)) if fits else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +16,6 @@ Table = TypeVar("Table")
 EXPECTED = {
     "dataclass_type": "expected a table",
     "tuple_type": "expected an array",
-    "too_short": "expected at least one entry",
     "too_long": "expected fewer entries",
 }
 """What pydantic's own kinds of error mean here; the others come from a Kind and say it themselves."""
@@ -30,12 +30,14 @@ class Reader:
 
     def table(self, shape: type[Table], value: object, pointer: str) -> Table | None:
         """Answer a table in its shape; None where it has faults."""
+        plain: type = shape
         try:
-            return TypeAdapter(shape).validate_python(value, context=self.surroundings)
+            result: Table = _adapter(plain).validate_python(value, context=self.surroundings)
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
             self.faults.extend(_fault(shape, pointer, detail) for detail in details)
             return None
+        return result
 
     def array(self, shape: type[Table], value: object, pointer: str) -> list[Table | None]:
         """Answer an array of tables; None in place of those that have faults."""
@@ -80,6 +82,11 @@ def _kind(hint: Any, *, array: bool) -> tuple[Kind, bool]:
             return item, array
     plain = get_args(hint)[0]
     return _kind(plain, array=True) if get_origin(hint) is tuple else _kind(plain, array=array)
+
+
+@cache
+def _adapter(shape: type) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
 
 
 def _fault(shape: type, pointer: str, detail: ErrorDetails) -> Fault:

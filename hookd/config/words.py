@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
 from hookd import signing
 from hookd.config.kinds import Kind, Surroundings, checked, kind, quoted, text
 from hookd.config.secrets import EXPECTED, masked, resolve
@@ -87,6 +90,12 @@ def _check_run(run: str) -> None:
     load(Handler(name="", event_types=(), run=run))
 
 
+def _filled(entries: tuple[str, ...]) -> tuple[str, ...]:
+    if not entries:
+        raise PydanticCustomError("setting", "expected at least one entry")
+    return entries
+
+
 def _is_tenant(name: str) -> bool:
     return 0 < len(name) <= LONGEST_TENANT and name.isprintable()
 
@@ -99,11 +108,14 @@ def _array(names: tuple[str, ...]) -> str:
     return f"[{', '.join(map(quoted, names))}]"
 
 
+FILLED = AfterValidator(_filled)
+"""Beside an array: at least one entry, once all are good."""
+
 NAME = text("a name of at most 64 letters, digits, _ and -", _NAME.fullmatch)
 TOKEN_NAME = text("a name of at most 64 letters, digits, dots, _ and -", _TOKEN_NAME.fullmatch)
 SOURCE_NAME = text("a name of at most 64 letters, digits and _", _SOURCE_NAME.fullmatch)
 TENANT = text(f"1 to {LONGEST_TENANT} printable characters", _is_tenant)
-MESSAGE = text("a text")
+MESSAGE = text("a text, not an empty one")
 TYPE = checked('an event type such as "invoice.paid"', check_type)
 PATTERN = checked('an event type such as "invoice.paid", "invoice.*" or "*"', check_pattern)
 PATH = text('a path such as "/webhook", without a query, escapes and dot segments', _is_path)
