@@ -9,7 +9,8 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Final
+from functools import partial
+from typing import Any, Final
 from urllib.parse import unquote
 
 from aiohttp import (
@@ -24,6 +25,7 @@ from aiohttp import (
     ThreadedResolver,
 )
 from aiohttp.abc import ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from multidict import istr
 from yarl import URL
 
@@ -223,13 +225,32 @@ class _Request(ClientRequest):
     DEFAULT_HEADERS: dict[istr, str] = {}  # noqa: RUF012 - as aiohttp declares it
 
 
+class _Wire(ResponseHandler):
+    """A connection that is not used again once bytes have come that nobody asked for.
+
+    They would be taken for the answer to the next request.
+    """
+
+    def is_connected(self) -> bool:
+        """Say whether the connection can carry another request."""
+        return super().is_connected() and not self.should_close
+
+
+class _Connector(TCPConnector):
+    """A connector of such connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial[ResponseHandler](_Wire, loop=self._loop)
+
+
 def open_session(guard: Guard, proxy: str | None = None, trusted: ssl.SSLContext | None = None) -> ClientSession:
     """Open the session of all attempts: it dials what the guard lets pass, and keeps no cookies.
 
     It sets no limit and no timeout: the loop bounds what is in flight, the attempt its own time. The proxy
     is dialled unjudged, since the operator named it. `trusted` stands in for the system's certificates.
     """
-    connector = TCPConnector(
+    connector = _Connector(
         limit=0,
         keepalive_timeout=KEEP_ALIVE,
         ssl=trusted or True,

@@ -419,6 +419,25 @@ async def test_after_a_bad_answer_the_next_attempt_gets_its_own(poster: Poster, 
         assert receiver.connections == 2
 
 
+@pytest.mark.parametrize("late", [status(500), b"HTTP/1.1 500 X\r\nContent-Length: 9\r\n\r\n", b"garbage\r\n\r\n"])
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(poster: Poster, late: bytes) -> None:
+    connections: list[Connection] = []
+
+    async def behave(connection: Connection, request: Request) -> None:
+        connections.append(connection)
+        await connection.send(OK)
+
+    async with Receiver(behave) as receiver:
+        delivery = delivery_to(endpoint_at(receiver.url()))
+        await poster.attempt(delivery)
+        await connections[0].send(late)
+        for _ in range(20):  # the poster shares this loop: now it has seen the bytes
+            await asyncio.sleep(0)
+        attempt = await poster.attempt(delivery)
+        assert (attempt.outcome, attempt.response_body) == (Outcome.SUCCESS, b"ok")
+        assert receiver.connections == 2
+
+
 async def test_a_large_payload_arrives_whole(poster: Poster) -> None:
     payload = random.Random(1).randbytes(5_000_000)
     async with Receiver() as receiver:
