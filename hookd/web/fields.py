@@ -91,8 +91,10 @@ def _duration(lowest: int, highest: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Answer the values without repetitions."""
+def one_or_more(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Answer the values without repetitions; ValueError where there are none."""
+    if not values:
+        raise ValueError("expected at least one")
     return tuple(dict.fromkeys(values))
 
 
@@ -101,7 +103,7 @@ EventType = Annotated[str, AfterValidator(event_type)]
 EventId = Annotated[str, AfterValidator(event_id)]
 Tenant = Annotated[str, AfterValidator(tenant)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Patterns = Annotated[tuple[Pattern, ...], Field(strict=False, min_length=1, max_length=100), AfterValidator(distinct)]
+Patterns = Annotated[tuple[Pattern, ...], Field(strict=False, max_length=100), AfterValidator(one_or_more)]
 Token = Annotated[str, Field(max_length=1024), AfterValidator(_token)]
 Timeout = Annotated[int, _duration(1, LONGEST_TIMEOUT)]
 Wait = Annotated[int, _duration(0, LONGEST_WAIT)]

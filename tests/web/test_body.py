@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 from aiohttp import ClientSession, web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookd.errors import InvalidInput
@@ -16,11 +16,12 @@ from hookd.web.problems import RequestError, boundary
 from tests.web.serving import serve
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
 spaces = st.text(" \t\n\r", max_size=3)
 
 
-@given(st.dictionaries(st.text(), values), spaces, st.booleans())
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(max_size=5), values, max_size=5), spaces, st.booleans())
 def test_each_member_keeps_its_bytes_and_has_its_value(document: dict[str, object], space: str, escaped: bool) -> None:
     written = {
         name: json.dumps(value, ensure_ascii=escaped, indent=len(space)).encode("utf-8", "surrogatepass")
