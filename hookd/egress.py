@@ -241,7 +241,7 @@ class _Connector(TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = partial[ResponseHandler](_Wire, loop=self._loop)
+        self._factory = partial(_Wire, loop=self._loop)  # type: ignore[assignment] # partial is invariant
 
 
 def open_session(guard: Guard, proxy: str | None = None, trusted: ssl.SSLContext | None = None) -> ClientSession:

@@ -3,6 +3,7 @@ import logging
 import random
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -600,8 +601,12 @@ NOW = 784_111_777_000
         ("Sun, 06 Nov 99999 08:49:37 GMT", None),
     ],
 )
-def test_retry_after(text: str, wait: int | None) -> None:
-    assert parse_retry_after(text, NOW) == wait
+def test_retry_after(text: str, wait: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")  # a date without a zone is still UTC
+        time.tzset()
+        assert parse_retry_after(text, NOW) == wait
+    time.tzset()
 
 
 @given(st.integers(min_value=0, max_value=10**9))

@@ -158,9 +158,29 @@ def test_an_entry_that_is_no_network_is_an_error_of_one_line(entry: str) -> None
         Guard(deny=[entry])
 
 
-def test_the_text_says_what_to_do() -> None:
-    with pytest.raises(BlockedAddress, match=r"^172\.18\.0\.4 is private; add it to \[network\] allow$"):
-        Guard().check("172.18.0.4")
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("172.18.0.4", "private"),
+        ("fec0::1", "private"),
+        ("::1", "loopback"),
+        ("169.254.169.254", "link-local"),
+        ("100.64.0.1", "shared"),
+        ("0.0.0.0", "unspecified"),
+        ("ff02::1", "multicast"),
+        ("2001:db8::1", "documentation"),
+        ("198.19.0.1", "benchmarking"),
+        ("64:ff9b::1.1.1.1", "an IPv4 relay"),
+        ("2002:101:101::", "an IPv4 relay"),
+        ("240.0.0.1", "reserved"),
+        ("4000::1", "reserved"),
+    ],
+)
+def test_the_text_says_what_an_address_is_and_what_to_do(address: str, kind: str) -> None:
+    with pytest.raises(BlockedAddress) as caught:
+        Guard().check(address)
+    shown = ipaddress.ip_address(address)
+    assert str(caught.value) == f"{shown} is {kind}; add it to [network] allow"
 
 
 @pytest.mark.parametrize(
@@ -298,7 +318,7 @@ async def test_the_session_keeps_no_cookies_and_adds_no_headers() -> None:
     async with Receiver(behave) as receiver, open_session(Guard(["loopback"])) as session:
         headers = {"content-type": "text/plain", "user-agent": "hookd"}
         for _ in range(2):
-            async with session.post(receiver.url(), data=b"x", headers=headers):
+            async with session.post(receiver.url(host="localhost"), data=b"x", headers=headers):
                 pass
         expected = {"host", "content-type", "content-length", "user-agent"}
         assert [set(request.headers) for request in receiver.requests] == [expected, expected]
