@@ -128,13 +128,13 @@ def _earlier(draft: Draft, known: dict[Key, Known]) -> Accepted | HookdError | N
 def _destinations(context: Context, draft: Draft) -> Steps[Sequence[Destination]]:
     if draft.endpoints is None:
         return (yield from context.directory.match(draft.tenant, draft.type, draft.origin))
-    found: list[Destination] = []
+    found: dict[str, Destination] = {}
     for place, identity in enumerate(draft.endpoints):
         destination = yield from context.directory.find(identity)
         if not isinstance(destination, Endpoint) or destination.tenant != draft.tenant:
             raise InvalidInput(Fault(f"#/endpoints/{place}", f"there is no endpoint {identity} for this tenant"))
-        found.append(destination)
-    return found
+        found[identity] = destination
+    return list(found.values())
 
 
 def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | HookdError]) -> Steps[None]:
@@ -176,7 +176,7 @@ def _first_status(context: Context, draft: Draft, destination: Destination) -> t
         if destination.state is EndpointState.DISABLED:
             return Status.CANCELLED, f"the endpoint is disabled: {destination.state_reason}"
         return Status.PENDING, None
-    if context.room is not None and context.room.take(destination, context.now):
+    if context.take(destination):
         return Status.SENDING, None
     return Status.PENDING, None
 

@@ -37,8 +37,7 @@ def _claim_lane(context: Context, lane: str) -> Steps[list[Delivery]]:
     room = context.room.claimable(destination) if context.room else 0
     found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1})
     claimed, due = _read(found[0][0], found[0][1] or b"", destination, room, context.now)
-    if claimed and context.room:
-        context.room.hold(destination, len(claimed))
+    context.hold(destination, len(claimed))
     context.changes.scanned[lane] = due
     return claimed
 

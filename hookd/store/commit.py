@@ -171,7 +171,7 @@ class Committer:
             except BaseException as error:
                 roll_back(connection)
                 self._abandon(context)
-                if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError) and not _of_a_writer(error):
+                if _of_the_storage(error):
                     raise StorageError(str(error)) from error
                 if carry_out is _apart:
                     raise
@@ -180,9 +180,10 @@ class Committer:
         raise AssertionError("unreachable")
 
 
-def _of_a_writer(error: sqlite3.Error) -> bool:
-    """Say whether an error is about what was written, not about where."""
-    return isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError)
+def _of_the_storage(error: BaseException) -> bool:
+    """Say whether an error is about where something was written, not about what."""
+    of_a_writer = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, of_a_writer)
 
 
 def _touch(connection: sqlite3.Connection) -> None:
@@ -213,8 +214,8 @@ def _apart(connection: sqlite3.Connection, context: Context, writes: Sequence[Wr
         try:
             answers[place] = perform(connection, write.group(context, [write.argument]))[0]
         except Exception as error:  # whatever it is, its own caller gets it
-            if not connection.in_transaction:
-                raise  # SQLite ended the transaction by itself: the storage is at fault
+            if _of_the_storage(error) or not connection.in_transaction:
+                raise  # and where SQLite ended the transaction by itself, so that nothing of it is left
             connection.execute("ROLLBACK TO alone")
             context.undo(before)
             answers[place] = error

@@ -39,6 +39,8 @@ class Changes:
 
     claimed: list[Delivery] = field(default_factory=list)
     """Deliveries whose places are taken and whose attempts are to be made now."""
+    held: list[Destination] = field(default_factory=list)
+    """Whose places are taken, one entry for each; for some, the delivery is yet to be written."""
     due: dict[str, int] = field(default_factory=dict)
     """Lanes that have something due, and when (epoch ms)."""
     scanned: dict[str, int | None] = field(default_factory=dict)
@@ -47,7 +49,7 @@ class Changes:
 
     def mark(self) -> "Changes":
         """Answer a copy, to come back to."""
-        return Changes(list(self.claimed), dict(self.due), dict(self.scanned), Counter(self.concluded))
+        return Changes(list(self.claimed), list(self.held), dict(self.due), dict(self.scanned), Counter(self.concluded))
 
     def make_due(self, lane: str, at: int) -> None:
         """Note that a lane has a row due at `at`."""
@@ -123,11 +125,24 @@ class Context:
     dedupe: int
     """How long dedupe keys are kept, in milliseconds."""
 
+    def take(self, destination: Destination) -> bool:
+        """Take a place for one new delivery, where there is one."""
+        if self.room is None or not self.room.take(destination, self.now):
+            return False
+        self.changes.held.append(destination)
+        return True
+
+    def hold(self, destination: Destination, count: int) -> None:
+        """Take the places of deliveries that are being claimed."""
+        if self.room is not None:
+            self.room.hold(destination, count)
+            self.changes.held += [destination] * count
+
     def undo(self, before: Changes | None = None) -> None:
         """Forget what was changed since `before` (None: at all), since it was rolled back."""
         before = before or Changes()
-        for delivery in self.changes.claimed[len(before.claimed) :]:
+        for destination in self.changes.held[len(before.held) :]:
             if self.room is not None:
-                self.room.give_back(delivery.destination)
+                self.room.give_back(destination)
         self.changes = before
         self.directory.forget()

@@ -1,0 +1,161 @@
+"""A store on a real file, its clock in the test's hand, and the few calls that most tests of it begin with."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hookd.ids import IdFactory
+from hookd.lanes import Lanes
+from hookd.model import Attempt, Delivery, Destination, Endpoint, Handler, Origin, Outcome, Status
+from hookd.policy.retry import decide
+from hookd.store import Accepted, Committed, DeliveryFilter, DeliveryRecord, Draft, Page, Result, Store, open_store
+from tests.nouns import ENDPOINT
+
+SECOND = 1000
+DAY = 86_400_000
+NOW = ENDPOINT.created_at
+DEDUPE = 30 * DAY
+SCHEDULE = (5 * SECOND, 300 * SECOND)
+
+Open = Callable[[Path, Callable[[], int], IdFactory], AbstractAsyncContextManager[Store]]
+"""Opens a store in a folder."""
+
+
+def sqlite(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
+    return open_store(folder / "hookd.db", clock, ids, DEDUPE)
+
+
+@dataclass
+class Stand:
+    """An open store whose commits run; `lanes` is where claimed deliveries have room, unless a test says None."""
+
+    store: Store
+    ids: IdFactory
+    clock: list[int]
+    lanes: Lanes
+    commits: list[Committed] = field(default_factory=list)
+    committing: asyncio.Task[None] | None = None
+    committed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def now(self) -> int:
+        return self.clock[0]
+
+    def pass_time(self, milliseconds: int) -> None:
+        self.clock[0] += milliseconds
+
+    async def endpoint(self, identity: str = "ep_1", **changes: Any) -> Endpoint:
+        return await self.store.create_endpoint(replace(ENDPOINT, **{"id": identity, "event_types": ("*",)} | changes))
+
+    async def handlers(self, *handlers: Handler) -> list[str]:
+        return await self.store.set_handlers({handler.id: handler for handler in handlers})
+
+    def draft(self, event_type: str = "purchase", **changes: Any) -> Draft:
+        draft = Draft(
+            id=self.ids("evt"),
+            tenant=None,
+            type=event_type,
+            origin=Origin.PUBLISHED,
+            payload=b"{}",
+            content_type="application/json",
+            created_at=self.now,
+        )
+        return replace(draft, **changes)
+
+    async def accept(self, event_type: str = "purchase", **changes: Any) -> Accepted:
+        return await self.store.accept(self.draft(event_type, **changes))
+
+    async def claim(self, *lanes: str) -> list[Delivery]:
+        """Claim from lanes, and answer what was claimed."""
+        self.store.room = self.lanes
+        before = len(self.commits)
+        await self.store.claim(lanes or ("ep_1",))
+        self.store.room = None
+        return [delivery for committed in self.commits[before:] for delivery in committed.changes.claimed]
+
+    async def sent(self, event_type: str = "purchase", **changes: Any) -> Delivery:
+        """Publish an event that has one destination, and claim its delivery."""
+        accepted = await self.accept(event_type, **changes)
+        (waiting,) = (each for each in await self.deliveries(event=accepted.event))
+        (claimed,) = (each for each in await self.claim(waiting.endpoint) if each.id == waiting.id)
+        return claimed
+
+    def result(
+        self,
+        delivery: Delivery,
+        outcome: Outcome = Outcome.SUCCESS,
+        *,
+        schedule: tuple[int, ...] = SCHEDULE,
+        disable_after: int = 5 * DAY,
+        **changes: Any,
+    ) -> Result:
+        """Answer what an attempt came to, made and decided now."""
+        attempt = Attempt(self.ids("att"), delivery.attempt_count + 1, self.now, 1.5, outcome, **changes)
+        decision = decide(attempt, delivery.step, schedule, 0.0, self.now, random.Random(1))
+        return Result(delivery, attempt, decision, disable_after)
+
+    async def end(self, delivery: Delivery, outcome: Outcome = Outcome.SUCCESS, **how: Any) -> None:
+        """Record an attempt; return once it is on disk."""
+        self.lanes.finish(delivery.destination.id)
+        self.store.record(self.result(delivery, outcome, **how))
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until all that was queued is on disk."""
+        await self.store.expire_keys()
+
+    async def deliveries(self, **wanted: Any) -> list[DeliveryRecord]:
+        """List deliveries, oldest first."""
+        return list((await self.store.deliveries(DeliveryFilter(**wanted), Page(250))).items)[::-1]
+
+    async def delivery(self, identity: str) -> DeliveryRecord:
+        return (await self.store.delivery(identity, None))[0]
+
+    async def attempts(self, identity: str) -> list[Attempt]:
+        return (await self.store.delivery(identity, None))[1]
+
+    async def statuses(self, **wanted: Any) -> list[Status]:
+        return [each.status for each in await self.deliveries(**wanted)]
+
+    async def types(self) -> list[str]:
+        """List the types of all events, oldest first."""
+        return [event.type for event in (await self.store.events(None, Page(250))).items][::-1]
+
+    def due(self) -> dict[str, int]:
+        """Answer when the last commit made lanes due."""
+        return self.commits[-1].changes.due
+
+    def note(self, committed: Committed) -> None:
+        self.commits.append(committed)
+        self.committed.set()
+
+    async def mended(self) -> None:
+        """Wait until the store commits again."""
+        while self.store.fault is not None:
+            self.committed.clear()
+            await self.committed.wait()
+
+
+@asynccontextmanager
+async def stand_on(open_in: Open, folder: Path, clock: list[int] | None = None) -> AsyncIterator[Stand]:
+    """Open a store and let it commit, until the block ends."""
+    time = clock if clock is not None else [NOW]
+    ids = IdFactory(lambda: time[0], random.Random(1))
+    async with open_in(folder, lambda: time[0], IdFactory(lambda: time[0], random.Random(2))) as store:
+        stand = Stand(store, ids, time, Lanes(256, 16))
+        store.on_commit = stand.note
+        stand.committing = asyncio.create_task(store.run())
+        try:
+            yield stand
+        finally:
+            store.stop()
+            await stand.committing
+
+
+def in_flight(lanes: Lanes, destination: Destination) -> int:
+    """Answer how many places of a lane are taken."""
+    return lanes._lane(destination.id).in_flight

@@ -1,0 +1,238 @@
+"""Group commit: a faulty write fails alone, and a faulty disk loses nothing."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hookd.errors import NotFound, Unavailable
+from hookd.model import Outcome, Status
+from hookd.store.context import Context
+from hookd.store.statement import Query, Steps
+from tests.nouns import ENDPOINT
+from tests.store.stand import Stand, in_flight
+
+
+class BrokenError(Exception):
+    """What a faulty group raises."""
+
+
+def writing(value: str, failing: Callable[[], Steps[None]]) -> Callable[[Context, Sequence[str]], Steps[list[str]]]:
+    """Make a group that writes an endpoint named by its argument, and then fails where that is `bad`."""
+
+    def group(context: Context, arguments: Sequence[str]) -> Steps[list[str]]:
+        for argument in arguments:
+            yield Query("INSERT INTO subscriptions VALUES ('', :value, :name)", {"name": argument, "value": value})
+            if argument == "bad":
+                yield from failing()
+        return list(arguments)
+
+    return group
+
+
+def raising() -> Steps[None]:
+    yield Query("SELECT 1", {})
+    raise BrokenError
+
+
+def violating() -> Steps[None]:
+    yield Query("INSERT INTO subscriptions VALUES ('', NULL, 'x')", {})
+
+
+def misbinding() -> Steps[None]:
+    yield Query("INSERT INTO subscriptions VALUES ('', :value, 'x')", {"value": object()})
+
+
+@pytest.mark.parametrize(
+    ("failing", "error"),
+    [(raising, BrokenError), (violating, sqlite3.IntegrityError), (misbinding, sqlite3.Error)],
+)
+async def test_a_faulty_write_fails_alone_and_leaves_nothing(
+    stand: Stand, failing: Callable[[], Steps[None]], error: type[Exception]
+) -> None:
+    await stand.endpoint(event_types=("purchase",))
+    group = writing("p", failing)
+    stand.store.room = stand.lanes
+    writes = [stand.store._write(group, name) for name in ("good", "bad", "better")]
+    accepted = stand.store.accept(stand.draft())
+
+    done = await asyncio.gather(*writes, accepted, return_exceptions=True)
+
+    assert [done[0], done[2]] == ["good", "better"]
+    assert isinstance(done[1], error)
+    assert len(stand.commits) == 2, "all of them shared one commit"
+    rows = await stand.store._read(_query("SELECT endpoint FROM subscriptions WHERE pattern = 'p' ORDER BY 1"))
+    assert rows == [("better",), ("good",)]
+    assert len(stand.commits[-1].changes.claimed) == in_flight(stand.lanes, ENDPOINT) == 1
+
+
+def _query(sql: str) -> Steps[list[tuple[str]]]:
+    found = yield Query(sql, {})
+    return [tuple(row) for row in found]
+
+
+async def test_the_second_endpoint_of_an_id_fails_alone(stand: Stand) -> None:
+    twice, other = [stand.store.create_endpoint(replace(ENDPOINT, id="ep_1")) for _ in range(2)], stand.endpoint("ep_2")
+    first, second, third = await asyncio.gather(*twice, other, return_exceptions=True)
+    assert isinstance(second, sqlite3.IntegrityError)
+    assert [first, third] == [ENDPOINT, replace(ENDPOINT, id="ep_2", event_types=("*",))]
+
+
+async def test_places_are_given_back_where_an_event_can_not_be_stored(stand: Stand) -> None:
+    await stand.endpoint()
+    stand.store.room = stand.lanes
+    await _forbid(stand, "INSERT ON outbox", "'refused'", "ABORT")
+    with pytest.raises(sqlite3.IntegrityError, match="refused"):
+        await stand.accept()
+    assert stand.lanes.in_flight == 0
+    await _permit(stand)
+    await stand.accept()
+    assert stand.lanes.in_flight == in_flight(stand.lanes, ENDPOINT) == 1
+
+
+async def test_places_are_given_back_where_a_claim_can_not_be_stored(stand: Stand) -> None:
+    await stand.endpoint()
+    await stand.accept()
+    await _forbid(stand, "UPDATE ON outbox", "'refused'", "ABORT")
+    with pytest.raises(sqlite3.IntegrityError, match="refused"):
+        await stand.claim()
+    assert stand.lanes.in_flight == 0
+
+
+async def _forbid(stand: Stand, what: str, message: str, how: str) -> None:
+    sql = f"CREATE TEMP TRIGGER forbidden BEFORE {what} BEGIN SELECT RAISE({how}, {message}); END"
+    await stand.store._writer.run(lambda raw: raw.execute(sql))
+
+
+async def _permit(stand: Stand) -> None:
+    await stand.store._writer.run(lambda raw: raw.execute("DROP TRIGGER forbidden"))
+
+
+# The storage at fault.
+
+
+async def fill(stand: Stand) -> None:
+    """Let the file grow no further, and take what room is left in it."""
+
+    def full(raw: sqlite3.Connection) -> None:
+        pages = raw.execute("PRAGMA page_count").fetchone()[0]
+        raw.execute(f"PRAGMA max_page_count = {pages}")
+
+    await stand.store._writer.run(full)
+
+
+async def empty(stand: Stand) -> None:
+    """Let the file grow again."""
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))
+
+
+LARGE = b"x" * 100_000
+"""A payload that finds no room in a full file."""
+
+
+async def test_a_full_disk_is_said_to_callers_and_mends_by_itself(stand: Stand) -> None:
+    await stand.endpoint()
+    delivery = await stand.sent()
+    await fill(stand)
+    with pytest.raises(Unavailable, match="full"):
+        await stand.accept(payload=LARGE)
+    with pytest.raises(Unavailable, match="full"):
+        await stand.accept()
+
+    stand.store.record(stand.result(delivery))
+    await empty(stand)
+    await stand.mended()
+
+    assert stand.store.fault is None
+    assert await stand.statuses() == [Status.DELIVERED], "the outcome was kept"
+    await stand.accept(payload=LARGE)
+
+
+async def test_an_outcome_that_met_the_fault_is_written_later(stand: Stand) -> None:
+    await stand.endpoint()
+    delivery = await stand.sent()
+    await fill(stand)
+    stand.store.record(stand.result(delivery, Outcome.HTTP_5XX, status_code=500, response_body=LARGE))
+    with pytest.raises(Unavailable):
+        await stand.settle()
+    await empty(stand)
+    await stand.mended()
+    assert await stand.statuses() == [Status.PENDING]
+    assert [attempt.number for attempt in await stand.attempts(delivery.id)] == [1]
+
+
+async def test_a_fault_of_the_disk_is_no_fault_of_a_writer_beside_a_faulty_one(stand: Stand) -> None:
+    await stand.endpoint()
+    delivery = await stand.sent()
+    await fill(stand)
+    faulty = stand.store._write(writing("p", raising), "bad")
+    stand.store.record(stand.result(delivery, response_body=LARGE))
+    accepted = stand.store.accept(stand.draft(payload=LARGE))
+    done = await asyncio.gather(faulty, accepted, return_exceptions=True)
+    assert isinstance(done[1], Unavailable)
+    await empty(stand)
+    await stand.mended()
+    assert await stand.statuses() == [Status.DELIVERED]
+
+
+async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(stand: Stand, tmp_path: Path) -> None:
+    await stand.endpoint()
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
+    other = sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked"):
+            await stand.accept()
+    finally:
+        other.close()
+    await stand.mended()
+    assert (await stand.accept()).deliveries == 1
+
+
+async def test_a_rolled_back_claim_leaves_no_trace(stand: Stand) -> None:
+    endpoint = await stand.endpoint()
+    await stand.accept()
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+    with pytest.raises(Unavailable):
+        await stand.claim()
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+    await stand.mended()
+    assert in_flight(stand.lanes, endpoint) == 0
+    assert [delivery.attempt_count for delivery in await stand.claim()] == [0]
+
+
+async def test_a_stopped_store_commits_what_is_queued_and_takes_no_more(stand: Stand) -> None:
+    last = stand.store.accept(stand.draft())
+    stand.store.stop()
+    assert stand.committing is not None
+    await stand.committing
+    assert (await last).deliveries == 0
+    with pytest.raises(Unavailable, match="stopping"):
+        await stand.accept()
+
+
+async def test_a_caller_who_has_gone_harms_nobody(stand: Stand) -> None:
+    gone, stays = stand.store.accept(stand.draft()), stand.store.accept(stand.draft())
+    gone.cancel()
+    await stays
+    assert len(await stand.types()) == 2
+
+
+async def test_one_write_that_is_refused_by_a_rule_does_not_repeat_the_others(stand: Stand) -> None:
+    await stand.endpoint()
+    calls: list[int] = []
+    refused = stand.store.retry("dlv_missing", None)
+
+    def counted(context: Context, arguments: Sequence[int]) -> Steps[list[int]]:
+        calls.append(len(arguments))
+        yield Query("SELECT 1", {})
+        return list(arguments)
+
+    counting = stand.store._write(counted, 1)
+    with pytest.raises(NotFound):
+        await refused
+    assert await counting == 1
+    assert calls == [1]
