@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from hookd.handlers import Runner
 from hookd.ids import IdFactory
 from hookd.lanes import Lanes
 from hookd.metrics import Metrics
-from hookd.model import Clock, wall_clock
+from hookd.model import Clock, Handler, wall_clock
 from hookd.receive import Receiver
 from hookd.store import open_store
 from hookd.version import VERSION
@@ -71,7 +71,7 @@ class Daemon:
         self._lanes = Lanes(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
         self._box = SiteBox(_site(settings))
         self._stop = asyncio.Event()
-        self._draining = False
+        self._deadline = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -132,14 +132,14 @@ class Daemon:
             loops.create_task(self._store.run(), name="commit")
             upkeep = [loops.create_task(self._upkeep(), name="upkeep")]
             try:
-                await self._take_up()
+                _tell_of_gone(await self._store.recover(self._handlers()))
                 loops.create_task(self._deliverer.run(), name="deliver")
                 upkeep.append(loops.create_task(self._deliverer.watch(), name="watch"))
                 async with self._serving():
                     self._listen_to_signals()
                     await self._greet()
                     await self._stop.wait()
-                    self._draining = True
+                    self._deadline = asyncio.get_running_loop().time() + self._settings.server.drain / 1000
                     log.info("stopping: no new requests, and what is in flight ends first")
             finally:
                 await self._wind_down(upkeep)
@@ -147,18 +147,12 @@ class Daemon:
     async def _wind_down(self, upkeep: list[asyncio.Task[None]]) -> None:
         for task in upkeep:
             task.cancel()
-        await self._deliverer.drain(self._settings.server.drain / 1000)
+        left = self._deadline - asyncio.get_running_loop().time()
+        await self._deliverer.drain(max(0.0, left))
         self._store.stop()
 
-    async def _take_up(self) -> None:
-        """Take up what an earlier process left, before anything new comes in."""
-        await self._set_handlers()
-        await self._store.recover()
-
-    async def _set_handlers(self) -> None:
-        handlers = {handler.id: handler for handler in self._settings.handlers}
-        for gone in await self._store.set_handlers(handlers):
-            log.warning("cancelled what waits for a handler that is not configured any more", extra=_fields(lane=gone))
+    def _handlers(self) -> dict[str, Handler]:
+        return {handler.id: handler for handler in self._settings.handlers}
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -189,7 +183,7 @@ class Daemon:
         )
 
     def _unready(self) -> str | None:
-        if self._draining:
+        if self._stop.is_set():
             return "hookd is stopping"
         if self._store.fault is not None:
             return f"the store can't commit: {self._store.fault}"
@@ -263,7 +257,7 @@ class Daemon:
         if settings.network != before.network:
             self._session = _session(settings)  # kept connections would bypass the new rules
         self._deliverer.reconfigure(self._poster(), self._runner(), self._policy())
-        await self._set_handlers()
+        _tell_of_gone(await self._store.set_handlers(self._handlers()))
         if former is not self._session:
             await self._deliverer.settled()
             await former.close()
@@ -327,6 +321,11 @@ def _example(settings: Settings, address: str) -> str:
         fields = ", ".join(f'"{name}": "…"' for name in trigger.required)
         return f"curl --json '{{{fields}}}' {address}{trigger.path}"
     return f"curl {address}/readyz"
+
+
+def _tell_of_gone(handlers: Iterable[str]) -> None:
+    for handler in handlers:
+        log.warning("cancelled what waits for a handler that is not configured any more", extra=_fields(lane=handler))
 
 
 def _fields(**fields: object) -> dict[str, object]:

@@ -149,8 +149,8 @@ class Deliverer:
         self._conclude(delivery, attempt)
 
     def _free(self, lane: str) -> None:
-        self._lanes.finish(lane)
-        self._wake.set()
+        if self._lanes.finish(lane):
+            self._wake.set()
 
     def _conclude(self, delivery: Delivery, attempt: Attempt, schedule: tuple[int, ...] | None = None) -> None:
         """Decide what the attempt means, and record both."""

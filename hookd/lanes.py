@@ -74,13 +74,14 @@ class Lanes:
 
     # In the event loop.
 
-    def finish(self, identity: str) -> None:
-        """Free the place of an attempt that has ended."""
+    def finish(self, identity: str) -> bool:
+        """Free the place of an attempt that has ended; answer whether something may be waiting for it."""
         lane = self._lane(identity)
         lane.finished += 1
         self._all.finished += 1
         if lane.due_at is not None:
             self._ready[identity] = lane
+        return bool(self._ready)
 
     def make_due(self, identity: str, at: int) -> None:
         """Note that something waits in a lane, due at `at` (epoch ms)."""

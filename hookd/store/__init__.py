@@ -96,10 +96,13 @@ class Store:
 
     # Upkeep.
 
-    async def recover(self) -> None:
-        """Take up what a crash left in the middle, and note every lane that has something waiting."""
+    async def recover(self, handlers: Mapping[str, Handler]) -> list[str]:
+        """Take up what a crash left in the middle, and note what is due; answer as `set_handlers` does."""
+        self._directory.handlers = handlers
         await self._write(recover.recover, None)
+        gone = await self._write(recover.orphans, None)
         await self._write(recover.scan, None)
+        return gone
 
     async def notice(self) -> None:
         """See whether another process has written the file, and if so look for what is due."""

@@ -45,9 +45,9 @@ def scan(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
 
 
 def orphans(context: Context, asked: Sequence[None]) -> Steps[list[list[str]]]:
-    """Cancel what waits for handlers that the configuration has no more; answer their names."""
-    lanes = yield Query(SQL.lanes, {})
-    gone = [lane for lane, _ in lanes if lane.startswith("handler:") and lane not in context.directory.handlers]
+    """Cancel what waits for handlers that the configuration has no more; answer their ids."""
+    lanes = yield Query(SQL.handlers_waited_for, {})
+    gone = [lane for (lane,) in lanes if lane not in context.directory.handlers]
     for lane in gone:
         yield from cancel_waiting(context, lane, "the handler was taken out of the configuration")
     return [gone] * len(asked)

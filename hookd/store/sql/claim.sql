@@ -33,6 +33,19 @@ WITH RECURSIVE lane (endpoint) AS (
 SELECT endpoint, (SELECT min(due_at) FROM outbox WHERE status = 'pending' AND outbox.endpoint = lane.endpoint)
 FROM lane WHERE endpoint IS NOT NULL;
 
+-- Handlers are few, and so are the rows that are being sent.
+-- name: handlers_waited_for
+WITH RECURSIVE lane (endpoint) AS (
+    SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND endpoint >= 'handler:' AND endpoint < 'handler;'
+    UNION ALL
+    SELECT (SELECT min(endpoint) FROM outbox
+            WHERE status = 'pending' AND outbox.endpoint > lane.endpoint AND outbox.endpoint < 'handler;')
+    FROM lane WHERE lane.endpoint IS NOT NULL
+)
+SELECT endpoint FROM lane WHERE endpoint IS NOT NULL
+UNION
+SELECT endpoint FROM outbox WHERE status = 'sending' AND endpoint >= 'handler:' AND endpoint < 'handler;';
+
 -- name: recover_crashed
 UPDATE outbox SET
     crashes = crashes + (endpoint LIKE 'handler:%'),
