@@ -1,0 +1,245 @@
+"""The commands that talk to a running daemon: `send`, `tail`, `show` and `retry`."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from http import HTTPStatus
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from hookd.cli.keys import Duration
+from hookd.cli.story import counted, delivery_line, of_event
+from hookd.client import PAGE, AnswerError, Client, Delivery, connect
+from hookd.errors import HookdError
+from hookd.model import Status
+from hookd.text import printable
+from hookd.units import format_duration
+
+LATEST = 50
+"""The deliveries that `tail` begins with."""
+GLANCE = 0.5
+"""Seconds between two looks of `tail --follow`."""
+RETRIED_UNLESS_TOLD = (Status.FAILED, Status.CANCELLED)
+"""What `retry --endpoint` takes."""
+
+_SHORTEST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+_UNSETTLED = (Status.PENDING, Status.SENDING)
+
+
+class Payload(click.ParamType[bytes]):
+    """A payload: JSON, or where it is: `@FILE`, or `-` for stdin. Its bytes stay as they are."""
+
+    name = "payload"
+
+    def convert(self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        """Fetch the payload, and see that it is one JSON value (RFC 8259)."""
+        if isinstance(value, bytes):
+            return value
+        try:
+            payload = _fetch(value)
+            json.loads(payload.decode(), parse_constant=_refuse_constant, parse_int=float)
+        except OSError as error:
+            self.fail(f"can't read {value.removeprefix('@')}: {error.strerror}", param, ctx)
+        except UnicodeError:
+            self.fail("expected JSON in UTF-8", param, ctx)
+        except (ValueError, RecursionError) as error:
+            self.fail(f"expected JSON, @FILE or -, got what is not JSON: {error}", param, ctx)
+        return payload
+
+
+def _fetch(text: str) -> bytes:
+    if text == "-":
+        return sys.stdin.buffer.read()
+    if text.startswith("@"):
+        return Path(text[1:]).read_bytes()
+    return os.fsencode(text)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _example(line: str) -> str:
+    return f"\b\nExample:\n  {line}"
+
+
+def _daemon() -> Client:
+    return connect(os.environ)
+
+
+def _say(text: str) -> None:
+    """Print a line; what the terminal's encoding lacks is escaped."""
+    encoding = sys.stdout.encoding
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+@click.command(
+    short_help="Publish an event.", epilog=_example("""hookd send purchase --data '{"name": "Ada"}' --wait""")
+)
+@click.argument("event_type", metavar="TYPE")
+@click.option("--data", metavar="JSON|@FILE|-", type=Payload(), default="{}", show_default=True, help="The payload.")
+@click.option("--id", "event_id", metavar="ID", help="The event's id; a repetition is accepted once.")
+@click.option("--wait", is_flag=True, help="Wait for the first outcome of every delivery, and show it.")
+@click.option(
+    "--timeout", metavar="DURATION", type=Duration(), default="60s", show_default=True, help="Wait no longer than this."
+)
+def send(event_type: str, data: bytes, event_id: str | None, wait: bool, timeout: int) -> int:
+    """Publish an event, and print its id and how many deliveries it has.
+
+    With --wait the exit status is 0 if all were delivered, and 1 if any failed, was cancelled or waits for a retry.
+    """
+    daemon = _daemon()
+    receipt = daemon.publish(event_type, data, event_id)
+    _say(printable(f"{receipt.id}  {counted(receipt.deliveries, 'delivery', 'deliveries')}"))
+    if receipt.note is not None:
+        _say(printable(receipt.note))
+    if wait and receipt.deliveries:
+        return 0 if _all_delivered(daemon, receipt.id, timeout) else 1
+    return 0
+
+
+def _all_delivered(daemon: Client, event_id: str, timeout: int) -> bool:
+    """Show each delivery of an event once it has an outcome, and say whether all were delivered."""
+    deadline = time.monotonic() + timeout / 1000
+    pause = _SHORTEST_PAUSE
+    shown: dict[str, Status] = {}
+    while True:
+        deliveries = list(daemon.deliveries(event=event_id))
+        for each in reversed(deliveries):
+            if each.id not in shown and _has_outcome(each):
+                shown[each.id] = each.status
+                _say(delivery_line(each))
+        if len(shown) == len(deliveries):
+            return set(shown.values()) == {Status.DELIVERED}
+        if time.monotonic() >= deadline:
+            missing = counted(len(deliveries) - len(shown), "delivery has", "deliveries have")
+            raise HookdError(f"after {format_duration(timeout)} {missing} no outcome yet; see `hookd show {event_id}`")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _has_outcome(delivery: Delivery) -> bool:
+    return delivery.attempt_count > 0 or delivery.status not in _UNSETTLED
+
+
+@click.command(short_help="Show the latest deliveries.", epilog=_example("hookd tail --follow"))
+@click.option("-f", "--follow", is_flag=True, help="Go on, with every change, until Ctrl-C.")
+def tail(follow: bool) -> None:
+    """Show the latest deliveries, one a line: when the event came, status, delivery, type, endpoint, attempts, error.
+
+    With --follow new ones are shown as they come, and the latest 250 again when their status changes.
+    """
+    daemon = _daemon()
+    if not follow:
+        latest = list(islice(daemon.deliveries(page=LATEST), LATEST))
+        if not latest:
+            click.echo("hookd: there are no deliveries yet", err=True)
+        for delivery in reversed(latest):
+            _say(delivery_line(delivery))
+        return
+    try:
+        _follow(daemon)
+    except KeyboardInterrupt:
+        return  # the way to end it, and no failure
+
+
+def _follow(daemon: Client) -> NoReturn:
+    """Show the latest deliveries, and go on with what is new or has changed among them."""
+    known = {each.id: delivery_line(each) for each in islice(daemon.deliveries(), PAGE)}
+    news = list(known.values())[:LATEST]
+    while True:
+        for line in reversed(news):
+            _say(line)
+        time.sleep(GLANCE)
+        latest = _latest(daemon.deliveries(), known)
+        news = [line for name, line in latest.items() if known.get(name) != line]
+        known = latest
+
+
+def _latest(deliveries: Iterable[Delivery], known: dict[str, str]) -> dict[str, str]:
+    """Answer the lines of at least a page of deliveries by id, back to the first one that is known."""
+    latest: dict[str, str] = {}
+    for each in deliveries:
+        if len(latest) >= PAGE and each.id in known:
+            break
+        latest[each.id] = delivery_line(each)
+    return latest
+
+
+@click.command(short_help="Tell the story of an event or a delivery.", epilog=_example("hookd show evt_01jd2m…"))
+@click.argument("identity", metavar="ID")
+def show(identity: str) -> None:
+    """Tell the whole story of an event or a delivery: payload, deliveries, and attempts with what was said.
+
+    `>` marks the headers that were sent, `<` those that came back.
+    """
+    for line in _story(_daemon(), identity):
+        _say(line)
+
+
+def _story(daemon: Client, identity: str) -> Iterable[str]:
+    if identity.startswith("dlv_"):
+        try:
+            delivery = daemon.delivery(identity)
+        except AnswerError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        else:
+            return of_event(daemon.event(delivery.event), [delivery])
+    event = daemon.event(identity)
+    return of_event(event, [daemon.delivery(each.id) for each in reversed(event.deliveries)])
+
+
+@click.command(
+    short_help="Make deliveries due again.", epilog=_example("hookd retry --endpoint ep_01jd2m… --status failed")
+)
+@click.argument("delivery_id", metavar="[ID]", required=False)
+@click.option("--endpoint", metavar="EP", help="All of this endpoint that failed or were cancelled.")
+@click.option(
+    "--status",
+    type=click.Choice([status.value for status in Status if status is not Status.SENDING]),
+    help="All of this status.",
+)
+def retry(delivery_id: str | None, endpoint: str | None, status: str | None) -> int:
+    """Put one delivery, or all that --endpoint and --status ask for, back at the start of its schedule, due now."""
+    asked = endpoint is not None or status is not None
+    if asked == (delivery_id is not None):
+        raise click.UsageError("expected either the ID of a delivery, or --endpoint EP, --status STATUS or both")
+    daemon = _daemon()
+    if delivery_id is not None:
+        _say(delivery_line(daemon.retry(delivery_id)))
+        return 0
+    return _retry_all(daemon, endpoint, RETRIED_UNLESS_TOLD if status is None else (Status(status),))
+
+
+def _retry_all(daemon: Client, endpoint: str | None, statuses: Iterable[Status]) -> int:
+    """Retry all of an endpoint that have one of the statuses; say how many were, and which were refused."""
+    retried = refused = 0
+    try:
+        for status in statuses:
+            for delivery in daemon.deliveries(endpoint=endpoint, status=status):
+                if _is_retried(daemon, delivery):
+                    retried += 1
+                else:
+                    refused += 1
+    finally:
+        _say(f"{counted(retried, 'delivery', 'deliveries')} retried" + (f", {refused} refused" if refused else ""))
+    return 1 if refused else 0
+
+
+def _is_retried(daemon: Client, delivery: Delivery) -> bool:
+    """Retry a delivery; where the state of things forbids it, say why on stderr."""
+    try:
+        daemon.retry(delivery.id)
+    except AnswerError as error:
+        if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
+            raise
+        click.echo(f"hookd: {error}", err=True)
+        return False
+    return True
