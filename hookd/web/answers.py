@@ -15,9 +15,10 @@ from hookd.web.definition import MASK, definition
 Document = dict[str, object]
 
 
-def answer(value: object, status: int = HTTPStatus.OK) -> web.Response:
+def answer(value: object, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> web.Response:
     """Answer a response whose body is the value in JSON."""
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+    body = msgspec.json.encode(value)
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def endpoint_document(endpoint: Endpoint) -> Document:
@@ -80,8 +81,8 @@ def attempt_document(attempt: Attempt) -> Document:
         "outcome": attempt.outcome,
         "status_code": attempt.status_code,
         "error": attempt.error,
-        "request_headers": _headers(attempt.request_headers),
-        "response_headers": _headers(attempt.response_headers),
+        "request_headers": dict(attempt.request_headers),
+        "response_headers": dict(attempt.response_headers),
         "response_body": attempt.response_body.decode("utf-8", "replace"),
         "truncated": attempt.truncated,
     }
@@ -89,7 +90,3 @@ def attempt_document(attempt: Attempt) -> Document:
 
 def _time(time: int | None) -> str | None:
     return None if time is None else format_time(time)
-
-
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return dict(headers)

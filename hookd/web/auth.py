@@ -85,15 +85,16 @@ def _expect_local(request: web.Request) -> None:
     A foreign page can reach this machine by a name of its own (DNS rebinding: the Host), by a request without
     preflight (the Origin, the content type), or through a proxy in between.
     """
-    host = request.headers.get("Host", "")
-    if not _LOCAL_HOST.fullmatch(host):
+    hosts = request.headers.getall("Host", [])
+    if len(hosts) != 1 or not _LOCAL_HOST.fullmatch(hosts[0]):
         raise _foreign("expected the Host localhost, 127.0.0.1 or [::1]")
     for name in request.headers:
         if name.lower() in _FORWARDED or name.lower().startswith("x-forwarded-"):
             raise _foreign(f"a forwarded request ({name}) is refused")
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
-        raise _foreign("a request from another origin is refused")
+    own = hosts[0].lower()
+    for origin in request.headers.getall("Origin", []):
+        if origin.lower() not in (f"http://{own}", f"https://{own}"):
+            raise _foreign("a request from another origin is refused")
     if request.method not in READING and request.content_type != "application/json":
         raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json; with curl use --json")
 

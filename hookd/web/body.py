@@ -86,7 +86,10 @@ def _no_constant(name: str) -> NoReturn:
 
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
 _decoder_of_floats = json.JSONDecoder(parse_constant=_no_constant, parse_int=float)
-_space = re.compile(r"[ \t\n\r]*")
+_space = r"[ \t\n\r]*"
+_opening = re.compile(rf"{_space}\{{{_space}")
+_colon = re.compile(rf"{_space}:{_space}")
+_separator = re.compile(rf"{_space}([,}}]){_space}")
 
 
 def _members(text: str) -> dict[str, Member]:
@@ -99,13 +102,13 @@ def _members(text: str) -> dict[str, Member]:
 
 
 def _split(text: str, decoder: json.JSONDecoder) -> dict[str, Member]:
-    at = _after_space(text, 0)
-    if text[at : at + 1] != "{":
-        _expect_end(text, decoder.raw_decode(text, at)[1])
+    opening = _opening.match(text)
+    if opening is None:
+        decoder.decode(text)  # to tell what is no object from what is no JSON
         raise InvalidInput(Fault(pointer(), "expected a JSON object"))
     found: dict[str, Member] = {}
-    at = _after_space(text, at + 1)
-    if text[at : at + 1] == "}":
+    at = opening.end()
+    if text.startswith("}", at):
         _expect_end(text, at + 1)
         return found
     while True:
@@ -114,32 +117,26 @@ def _split(text: str, decoder: json.JSONDecoder) -> dict[str, Member]:
         if name in found:
             raise InvalidInput(Fault(pointer(name), "is there twice; expected once"))
         found[name] = Member(text[start:end].encode(), value)
-        at = _after_space(text, end)
-        if text[at : at + 1] == "}":
-            _expect_end(text, at + 1)
+        separator = _separator.match(text, end)
+        if separator is None:
+            raise json.JSONDecodeError("expected a comma or a closing brace", text, end)
+        at = separator.end()
+        if separator[1] == "}":
+            _expect_end(text, at)
             return found
-        at = _after(text, at, ",")
 
 
 def _name(text: str, at: int, decoder: json.JSONDecoder) -> tuple[str, int]:
     """Answer the member's name that stands at `at`, and where its value starts."""
-    if text[at : at + 1] != '"':
+    if not text.startswith('"', at):
         raise json.JSONDecodeError("expected a name in double quotes", text, at)
     name, end = decoder.raw_decode(text, at)
-    return name, _after(text, _after_space(text, end), ":")
-
-
-def _after(text: str, at: int, mark: str) -> int:
-    if text[at : at + 1] != mark:
-        raise json.JSONDecodeError(f"expected {mark!r}", text, at)
-    return _after_space(text, at + 1)
-
-
-def _after_space(text: str, at: int) -> int:
-    return _space.match(text, at).end()  # type: ignore[union-attr]  # it matches anywhere
+    colon = _colon.match(text, end)
+    if colon is None:
+        raise json.JSONDecodeError("expected a colon", text, end)
+    return name, colon.end()
 
 
 def _expect_end(text: str, at: int) -> None:
-    at = _after_space(text, at)
-    if at != len(text):
-        raise json.JSONDecodeError("something follows the value", text, at)
+    if text[at:].strip(" \t\n\r"):
+        raise json.JSONDecodeError("something follows the object", text, at)

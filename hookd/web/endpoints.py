@@ -18,11 +18,8 @@ async def create(call: Call) -> web.Response:
     """Make an endpoint; 201 with its secret, which is shown here, at its secret, and nowhere else."""
     wanted = new_endpoint(await call.values(), call.site.guard)
     endpoint = await store(call, wanted)
-    headers = {"Location": f"/api/v1/endpoints/{endpoint.id}"}
     document = endpoint_document(endpoint) | {"secret": endpoint.secret}
-    response = answer(document, HTTPStatus.CREATED)
-    response.headers.update(headers)
-    return response
+    return answer(document, HTTPStatus.CREATED, {"Location": f"/api/v1/endpoints/{endpoint.id}"})
 
 
 async def store(call: Call, wanted: NewEndpoint) -> Endpoint:

@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -120,3 +121,22 @@ async def test_no_body_is_a_mishap(stand: Stand, data: st.DataObject) -> None:
         return
     told = await stand.call(method, path.replace("{id}", identity), body)
     assert told.status < 500, (method, path, body, told.text)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    method=st.sampled_from([b"GET", b"POST", b"PATCH", b"DELETE", b"BREW"]),
+    path=st.sampled_from([path.encode() for path in PATHS]),
+    tail=st.binary(max_size=12)
+    | st.sampled_from([b"?%", b"?%zz=%ff", b"?limit=%00", b"?=&==", b"/%ff", b"#?", b"?\xff"]),
+    body=st.binary(max_size=12),
+)
+async def test_no_request_is_a_mishap(stand: Stand, method: bytes, path: bytes, tail: bytes, body: bytes) -> None:
+    host, port = stand.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = b"Host: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d" % len(body)
+    writer.write(b"%b %b%b HTTP/1.1\r\n%b\r\n\r\n%b" % (method, path, tail, head, body))
+    writer.write_eof()
+    line = await reader.readline()
+    writer.close()
+    assert line == b"" or line.split(b" ")[1] in (b"200", b"400", b"404", b"405", b"422"), line

@@ -115,11 +115,12 @@ async def test_without_tokens_this_machine_is_admitted(unguarded: str, host: str
         {"Via": "1.1 proxy"},
         {"Origin": "https://foreign.example"},
         {"Origin": "null"},
+        [("Origin", "http://localhost:8080"), ("Origin", "https://foreign.example"), ("Host", "localhost:8080")],
         {"Host": "localhost:8080", "Origin": "http://localhost:3000"},
     ],
 )
 @pytest.mark.parametrize("scope", ["read", "open"])
-async def test_without_tokens_nobody_else_is(unguarded: str, headers: Mapping[str, str], scope: str) -> None:
+async def test_without_tokens_nobody_else_is(unguarded: str, headers: Headers, scope: str) -> None:
     status, document, _ = await call(unguarded + scope, headers=headers)
     assert status == 403
     assert "[[auth.tokens]]" in str(document["detail"])
