@@ -1,7 +1,9 @@
 """Receivers on loopback, over raw sockets, so that each can misbehave byte by byte."""
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,7 +39,9 @@ class Connection:
         self.writer.close()
 
     def reset(self) -> None:
-        """End the connection at once."""
+        """End the connection at once, by a RST (socket(7), SO_LINGER)."""
+        raw = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def ended(self) -> None:
@@ -107,7 +111,7 @@ class Receiver:
         except (asyncio.IncompleteReadError, ConnectionError):
             return  # the other side has had enough
         finally:
-            connection.reset()
+            connection.writer.transport.abort()
             with suppress(ConnectionError):
                 await connection.writer.wait_closed()
 

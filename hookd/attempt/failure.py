@@ -40,10 +40,10 @@ def explain(error: Exception, url: URL, timeout: int) -> Result:
             outcome, text = Outcome.CONNECT, f"the proxy answered {error.status} for {where}"
         case aiohttp.ClientConnectorError():
             outcome, text = Outcome.CONNECT, f"{where} {_refusal(error)}"
-        case aiohttp.ClientError():
-            outcome, text = Outcome.PROTOCOL, f"{where} {_breach(error)}"
-        case _:
+        case TimeoutError():
             outcome, text = Outcome.TIMEOUT, f"no answer from {where} within {timeout / 1000:g} s"
+        case _:
+            outcome, text = Outcome.PROTOCOL, f"{where} {_breach(error)}"
     return Result(outcome, one_line(f"{outcome}: {text}"))
 
 
@@ -70,12 +70,12 @@ def _distrust(error: aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSL
     return "the handshake failed"
 
 
-def _breach(error: aiohttp.ClientError) -> str:
+def _breach(error: Exception) -> str:
     """Say how an endpoint failed to speak HTTP; an end of the connection amid its headers is one way."""
     match error:
         case aiohttp.ServerDisconnectedError():
             return "closed the connection without an answer"
-        case aiohttp.ClientOSError():
+        case OSError():
             return _refusal(error)
         case aiohttp.ClientResponseError():
             return f"did not answer in HTTP: {error.message}"
