@@ -56,8 +56,10 @@ def got(value: Any) -> str:
     match value:
         case bool():
             return str(value).lower()
+        case int() if abs(value) >= LARGEST_SHOWN:
+            return "a larger number"
         case int() | float():
-            return str(value) if abs(value) < LARGEST_SHOWN else "a larger number"
+            return str(value)
         case str():
             return quoted(value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "…")
         case list():

@@ -1,6 +1,7 @@
 """Kinds of places: hosts, addresses, networks, the proxy, the store."""
 
 import ipaddress
+import os
 import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -51,14 +52,18 @@ def _address(value: Any) -> Address | None:
     return Address(host, int(port)) if fits else None
 
 
-def _proxy(value: Any, *_: object) -> str:
+def _is_proxy(url: str) -> bool:
     try:
-        parts = urlsplit(value) if isinstance(value, str) else None
-        if parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return str(value)
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
     except ValueError:  # a port that is no number, a bracket that is never closed
-        parts = None
-    raise ValueError('expected the URL of a proxy such as "http://proxy.example:3128"')  # which may hold a password
+        return False
+
+
+def _proxy(value: Any, *_: object) -> str:
+    if isinstance(value, str) and _is_proxy(value):
+        return value
+    raise ValueError(f"expected {_PROXY}")  # what was there instead is not repeated: it may hold a password
 
 
 def _proxy_shown(url: str) -> str:
@@ -72,7 +77,7 @@ def _store(value: Any, surroundings: Surroundings, *_: object) -> str:
     if not path or path.startswith(":") or not path.isprintable() or path.endswith("/"):
         # What was there instead is not repeated: the URL of another database may hold a password.
         raise ValueError('expected "sqlite:PATH", a file, such as "sqlite:hookd.db"')
-    return f"sqlite:{(surroundings.folder / path).resolve()}"
+    return f"sqlite:{os.path.realpath(surroundings.folder / path)}"
 
 
 HOST = text('a host or an IP address such as "127.0.0.1"', is_host)

@@ -16,7 +16,6 @@ Table = TypeVar("Table")
 EXPECTED = {
     "dataclass_type": "expected a table",
     "tuple_type": "expected an array",
-    "too_long": "expected fewer entries",
 }
 """What pydantic's own kinds of error mean here; the others come from a Kind and say it themselves."""
 
@@ -96,6 +95,8 @@ def _fault(shape: type, pointer: str, detail: ErrorDetails) -> Fault:
         return Fault(place, f"missing: expected {expected(shape, key)}")
     if detail["type"] == "unexpected_keyword_argument":
         return Fault(place, _unknown(key, shape.__dataclass_fields__))  # type: ignore[attr-defined]
+    if detail["type"] == "too_long":
+        return Fault(place, f"expected at most {detail['ctx']['max_length']} entries")
     return Fault(place, EXPECTED.get(detail["type"], detail["msg"]))
 
 

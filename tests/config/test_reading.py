@@ -204,6 +204,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         ("[delivery]\njitter = nan", "delivery.jitter"),
         ("[delivery]\nper_endpoint = 0", "delivery.per_endpoint"),
         ("[delivery]\nretry = '5s'", "delivery.retry"),
+        (f"[delivery]\nretry = {['0s'] * 101}", "delivery.retry"),
         ("[network]\nallow = ['10.1.0.1/16']", "network.allow[0]"),
         ("[network]\nallow = ['everything']", "network.allow[0]"),
         ("[network]\nproxy = 'ftp://proxy'", "network.proxy"),
@@ -237,6 +238,22 @@ def test_what_is_refused(tmp_path: Path, text: str, pointer: str) -> None:
 def test_both_a_hash_and_a_token_are_one_too_many(tmp_path: Path) -> None:
     found = faults(tmp_path, f'{TOKEN}hash = "{"0" * 64}"')
     assert found == {"auth.tokens[0].token": "expected either a hash or a token, got both"}
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ("true", "true"),
+        ("-1", "-1"),
+        ("nan", "nan"),
+        (str(2**60), "a larger number"),
+        ("'x'", '"x"'),
+        ("{}", "a table"),
+    ],
+)
+def test_a_fault_says_what_it_got_instead(tmp_path: Path, value: str, got: str) -> None:
+    detail = faults(tmp_path, f"[server]\nport = {value}")["server.port"]
+    assert detail == f"expected a whole number from 0 to 65535, got {got}"
 
 
 def test_no_retries_at_all_are_allowed(tmp_path: Path) -> None:
