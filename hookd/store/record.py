@@ -21,7 +21,7 @@ from hookd.store import rows
 from hookd.store.accept import Draft, accept
 from hookd.store.context import Context
 from hookd.store.endpoints import disable
-from hookd.store.statement import Many, Row, Steps, statements
+from hookd.store.statement import Many, Query, Row, Steps, statements
 
 SQL = statements("record")
 
@@ -39,16 +39,30 @@ class Result:
 def record(context: Context, results: Sequence[Result]) -> Steps[list[None]]:
     """Record a batch of results: attempts, the deliveries' new statuses, the endpoints' health, what to tell whom."""
     yield Many(SQL.insert_attempts, [rows.attempt_row(each.delivery.sequence, each.attempt) for each in results])
+    stopped = yield from _stopped(results)
     yield Many(SQL.conclude, [_conclusion(each, context.now) for each in results])
     for each in results:
-        if each.decision.due_at is not None:
+        if each.delivery.sequence in stopped:
+            context.changes.concluded[Status.CANCELLED] += 1
+        elif each.decision.due_at is not None:
             context.changes.make_due(each.delivery.destination.id, each.decision.due_at)
         else:
             context.changes.concluded[each.decision.status] += 1
     yield from _judge(context, results)
-    failed = [each for each in results if each.decision.status is Status.FAILED]
-    yield from report_failed(context, (_dead_letter(each) for each in failed if _reportable(each)))
+    failed = [
+        each
+        for each in results
+        if each.decision.status is Status.FAILED and each.delivery.sequence not in stopped and _reportable(each)
+    ]
+    yield from report_failed(context, map(_dead_letter, failed))
     return [None] * len(results)
+
+
+def _stopped(results: Sequence[Result]) -> Steps[set[int]]:
+    """Find the deliveries that were to stop unless they succeeded, and did not."""
+    failed = [each.delivery.sequence for each in results if each.decision.status is not Status.DELIVERED]
+    found = (yield Query(SQL.stopped, {"sequences": rows.text(failed)})) if failed else ()
+    return {sequence for (sequence,) in found}
 
 
 def _conclusion(result: Result, now: int) -> Row:
@@ -71,10 +85,10 @@ def _judge(context: Context, results: Sequence[Result]) -> Steps[None]:
     for result in results:
         destination = result.delivery.destination
         success = result.attempt.outcome is Outcome.SUCCESS
-        if not isinstance(destination, Endpoint) or (success and destination.failing_since is None):
+        if not isinstance(destination, Endpoint):
             continue
         endpoint = changed.get(destination.id) or (yield from context.directory.find(destination.id))
-        if isinstance(endpoint, Endpoint):
+        if isinstance(endpoint, Endpoint) and not (success and endpoint.failing_since is None):
             changed[endpoint.id] = yield from _after(context, endpoint, result, success=success)
     if changed:
         yield Many(SQL_FAILING, [(each.id, each.failing_since, each.failing_attempts) for each in changed.values()])

@@ -54,6 +54,9 @@ class Stand:
     async def handlers(self, *handlers: Handler) -> list[str]:
         return await self.store.set_handlers({handler.id: handler for handler in handlers})
 
+    async def recover(self, *handlers: Handler) -> list[str]:
+        return await self.store.recover({handler.id: handler for handler in handlers})
+
     def draft(self, event_type: str = "purchase", **changes: Any) -> Draft:
         draft = Draft(
             id=self.ids("evt"),

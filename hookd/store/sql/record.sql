@@ -4,6 +4,10 @@ INSERT OR REPLACE INTO attempts (delivery, number, id, started_at, duration, out
 SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12
 FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
+-- name: stopped
+SELECT sequence FROM outbox
+WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND stop IS NOT NULL AND status = 'sending';
+
 -- A delivery that is to stop (cancelled, or its endpoint disabled or deleted, while it was being sent) is pending
 -- no more; a success wins.
 -- name: conclude
