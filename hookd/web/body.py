@@ -31,8 +31,8 @@ async def read_body(request: web.Request, limit: int) -> bytes:
             return await _read(request, limit)
     except TimeoutError:
         raise RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {PATIENCE:g} s") from None
-    except web.RequestPayloadError as error:
-        raise unreadable(f"the body is not framed as its headers say: {error}") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise unreadable("the body ended before its headers say so") from None
 
 
 async def _read(request: web.Request, limit: int) -> bytes:

@@ -91,15 +91,13 @@ def problem_of(error: HookdError) -> web.Response:
 
 @web.middleware
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a problem; a client that went away is left to aiohttp."""
+    """Turn whatever a handler raises into a problem."""
     try:
         return await handler(request)
     except HookdError as error:
         return problem_of(error)
     except web.HTTPException as error:
         return _problem_of_aiohttp(error)
-    except ConnectionError:
-        raise
     except Exception as error:  # noqa: BLE001 - the outermost place; it is logged with its traceback
         return _unexpected(error)
 

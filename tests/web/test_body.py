@@ -167,3 +167,31 @@ async def test_broken_chunks_are_a_bad_request_without_a_traceback_in_the_log(
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert b" 400 " in await exchange(echoing, head + b"zz\r\n12")
     assert [(record.levelname, record.exc_info) for record in caplog.records] == [("INFO", None)]
+
+
+async def test_a_client_that_goes_away_leaves_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def read(request: web.Request) -> web.Response:
+        begun.set()
+        try:
+            return web.Response(body=await read_body(request, 10))
+        finally:
+            ended.set()
+
+    app = web.Application(middlewares=[boundary])
+    app.router.add_post("/", read)
+    async with serve(app) as url:
+        host, port = url.removeprefix("http://").rstrip("/").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12")
+        await begun.wait()
+        writer.transport.abort()
+        await ended.wait()
+    assert caplog.records == []
+
+
+async def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(echoing: str) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n"
+    assert b" 413 " in await exchange(echoing, head)
