@@ -65,10 +65,6 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _example(line: str) -> str:
-    return f"\b\nExample:\n  {line}"
-
-
 def _daemon() -> Client:
     return connect(os.environ)
 
@@ -80,7 +76,8 @@ def _say(text: str) -> None:
 
 
 @click.command(
-    short_help="Publish an event.", epilog=_example("""hookd send purchase --data '{"name": "Ada"}' --wait""")
+    short_help="Publish an event.",
+    epilog='\b\nExample:\n  hookd send purchase --data \'{"name": "Ada"}\' --wait',
 )
 @click.argument("event_type", metavar="TYPE")
 @click.option("--data", metavar="JSON|@FILE|-", type=Payload(), default="{}", show_default=True, help="The payload.")
@@ -128,7 +125,7 @@ def _has_outcome(delivery: Delivery) -> bool:
     return delivery.attempt_count > 0 or delivery.status not in _UNSETTLED
 
 
-@click.command(short_help="Show the latest deliveries.", epilog=_example("hookd tail --follow"))
+@click.command(short_help="Show the latest deliveries.", epilog="\b\nExample:\n  hookd tail --follow")
 @click.option("-f", "--follow", is_flag=True, help="Go on, with every change, until Ctrl-C.")
 def tail(follow: bool) -> None:
     """Show the latest deliveries, one a line: when the event came, status, delivery, type, endpoint, attempts, error.
@@ -172,7 +169,7 @@ def _latest(deliveries: Iterable[Delivery], known: dict[str, str]) -> dict[str, 
     return latest
 
 
-@click.command(short_help="Tell the story of an event or a delivery.", epilog=_example("hookd show evt_01jd2m…"))
+@click.command(short_help="Tell the story of an event or a delivery.", epilog="\b\nExample:\n  hookd show evt_01jd2m…")
 @click.argument("identity", metavar="ID")
 def show(identity: str) -> None:
     """Tell the whole story of an event or a delivery: payload, deliveries, and attempts with what was said.
@@ -197,7 +194,7 @@ def _story(daemon: Client, identity: str) -> Iterable[str]:
 
 
 @click.command(
-    short_help="Make deliveries due again.", epilog=_example("hookd retry --endpoint ep_01jd2m… --status failed")
+    short_help="Make deliveries due again.", epilog="\b\nExample:\n  hookd retry --endpoint ep_01jd2m… --status failed"
 )
 @click.argument("delivery_id", metavar="[ID]", required=False)
 @click.option("--endpoint", metavar="EP", help="All of this endpoint that failed or were cancelled.")
