@@ -37,6 +37,8 @@ class Lanes:
         self._all = Lane("", max_in_flight)
         self._lanes: dict[str, Lane] = {}
         self._timers: list[tuple[int, str]] = []
+        self._timed: set[tuple[int, str]] = set()  # the same, so that no timer is set twice
+        self._share = max_in_flight  # of all the room there is: what one lane may claim beside others
         self._ready: OrderedDict[str, Lane] = OrderedDict()
 
     @property
@@ -53,7 +55,7 @@ class Lanes:
         """Say how many deliveries of a destination may be claimed."""
         lane = self._lane(destination.id)
         lane.limit = destination.max_in_flight or self._per_endpoint
-        return max(0, min(lane.limit - lane.in_flight, self._all.limit - self._all.in_flight))
+        return max(0, min(lane.limit - lane.in_flight, self._all.limit - self._all.in_flight, self._share))
 
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for a new delivery, unless older ones are due or the lane is full."""
@@ -93,7 +95,8 @@ class Lanes:
         """Note when a lane is due next; None where nothing waits in it."""
         self._lane(identity).due_at = at
         self._ready.pop(identity, None)
-        if at is not None:
+        if at is not None and (at, identity) not in self._timed:
+            self._timed.add((at, identity))
             heapq.heappush(self._timers, (at, identity))
 
     def reconfigure(self, max_in_flight: int, per_endpoint: int) -> None:
@@ -108,20 +111,25 @@ class Lanes:
     def pick(self, now: int, most: int) -> list[str]:
         """Name lanes, longest ready first, that are due and have room.
 
-        A full lane costs nothing here: it is dropped, and comes back when one of its attempts ends.
+        A full lane costs nothing here: it is dropped, and comes back when one of its attempts ends. Where all lanes
+        together are nearly full, what is left is shared, so that no backlog takes everything, again and again.
         """
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
-        most = min(most, self._all.limit - self._all.in_flight)
-        while self._ready and len(picked) < most:
+        room = self._all.limit - self._all.in_flight
+        while self._ready and len(picked) < min(most, room):
             identity, lane = self._ready.popitem(last=False)
             if lane.due_at is not None and lane.due_at <= now and lane.in_flight < lane.limit:
                 picked.append(identity)
+        if picked:
+            self._share = room // len(picked)
         return picked
 
     def _fallen_due(self, now: int) -> Iterator[tuple[str, Lane]]:
         while self._timers and self._timers[0][0] <= now:
-            at, identity = heapq.heappop(self._timers)
+            timer = heapq.heappop(self._timers)
+            self._timed.discard(timer)
+            at, identity = timer
             lane = self._lanes[identity]
             if lane.due_at == at:
                 yield identity, lane

@@ -1,0 +1,212 @@
+"""Lanes: limits are kept, no lane is forgotten, and none keeps another from its turn."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookd.lanes import Lanes
+from hookd.model import Endpoint
+from tests.nouns import ENDPOINT
+
+ALL, EACH = 6, 3
+MOST = 4
+NAMES = ("a", "b", "c", "d")
+
+
+@dataclass
+class World:
+    """Lanes beside the truth: when each waiting delivery is due, and which are in flight.
+
+    It plays the store's part: what it claims, and what it says of each lane, is what a claim says.
+    """
+
+    lanes: Lanes = field(default_factory=lambda: Lanes(ALL, EACH))
+    now: int = 0
+    waiting: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in NAMES})
+    in_flight: Counter[str] = field(default_factory=Counter)
+    limits: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(NAMES))
+
+    def add(self, name: str, delay: int) -> None:
+        """Accept a delivery: handed over at once where there is a place, and left to wait otherwise."""
+        if delay == 0 and self.lanes.take(self.endpoint(name), self.now):
+            self.in_flight[name] += 1
+            return
+        self.waiting[name] = sorted([*self.waiting[name], self.now + delay])
+        self.lanes.make_due(name, self.now + delay)
+
+    def endpoint(self, name: str) -> Endpoint:
+        return replace(ENDPOINT, id=name, max_in_flight=self.limits[name])
+
+    def claim(self) -> list[str]:
+        """Pick lanes and claim from them, as the delivery loop and the store do."""
+        picked = self.lanes.pick(self.now, MOST)
+        for name in picked:
+            room = self.lanes.claimable(self.endpoint(name))
+            due = [at for at in self.waiting[name] if at <= self.now][:room]
+            self.lanes.hold(self.endpoint(name), len(due))
+            self.in_flight[name] += len(due)
+            self.waiting[name] = self.waiting[name][len(due) :]
+            self.lanes.set_due(name, min(self.waiting[name], default=None))
+        return picked
+
+    def end(self, name: str) -> None:
+        if self.in_flight[name]:
+            self.in_flight[name] -= 1
+            self.lanes.finish(name)
+
+    def limit(self, name: str) -> int:
+        return self.limits[name] or EACH
+
+    def idle(self) -> list[str]:
+        """Name the lanes that have something due and room for it."""
+        if self.in_flight.total() >= ALL:
+            return []
+        return [
+            name
+            for name in NAMES
+            if self.waiting[name] and self.waiting[name][0] <= self.now and self.in_flight[name] < self.limit(name)
+        ]
+
+
+names = st.sampled_from(NAMES)
+steps = st.one_of(
+    st.builds(lambda name, delay: lambda world: world.add(name, delay), names, st.integers(0, 5)),
+    st.builds(lambda name: lambda world: world.end(name), names),
+    st.builds(lambda by: lambda world: setattr(world, "now", world.now + by), st.integers(0, 4)),
+    st.just(World.claim),
+)
+limits = st.fixed_dictionaries({name: st.none() | st.integers(1, 5) for name in NAMES})
+
+
+@given(st.lists(steps, max_size=60), limits)
+def test_limits_are_kept_and_no_lane_is_forgotten(
+    course: list[Callable[[World], object]], limits: dict[str, int | None]
+) -> None:
+    world = World(limits=limits)
+    for step in course:
+        step(world)
+        assert world.in_flight.total() <= ALL
+        assert all(world.in_flight[name] <= world.limit(name) for name in NAMES)
+        assert world.lanes.in_flight == world.in_flight.total()
+    while world.claim():
+        pass
+    assert world.idle() == []
+
+
+@given(st.lists(steps, max_size=60), limits)
+def test_everything_is_sent_in_the_end(course: list[Callable[[World], object]], limits: dict[str, int | None]) -> None:
+    world = World(limits=limits)
+    for step in course:
+        step(world)
+    due = {name: len(world.waiting[name]) for name in NAMES}
+    for _ in range(sum(due.values()) + 1):
+        world.now += 10
+        world.claim()
+        for name in NAMES:
+            world.end(name)
+    assert all(not waiting for waiting in world.waiting.values())
+
+
+@given(st.lists(steps, max_size=60))
+def test_the_next_time_is_never_later_than_what_is_due_next(course: list[Callable[[World], object]]) -> None:
+    world = World()
+    for step in course:
+        step(world)
+    while world.claim():
+        pass
+    coming = [at for name in NAMES for at in world.waiting[name][:1] if at > world.now]
+    found = world.lanes.next_due()
+    assert found is not None or not coming
+    assert not coming or (found is not None and found <= min(coming))
+
+
+def test_a_backlog_keeps_no_other_lane_waiting() -> None:
+    world = World(lanes=Lanes(4, 4))
+    for _ in range(200):
+        world.waiting["a"].append(0)
+    world.lanes.make_due("a", 0)
+    world.claim()
+    world.now = 1
+    for name in ("b", "c"):
+        world.waiting[name].append(1)
+        world.lanes.make_due(name, 1)
+    world.claim()
+    for _ in range(world.in_flight["a"]):
+        world.end("a")
+    world.claim()
+    assert world.in_flight["b"] == world.in_flight["c"] == 1
+
+
+def test_backlogs_share_what_there_is() -> None:
+    world = World(lanes=Lanes(4, 4), waiting={name: [0] * 100 for name in NAMES})
+    for name in NAMES:
+        world.lanes.make_due(name, 0)
+    sent: Counter[str] = Counter()
+    for _ in range(20):
+        world.claim()
+        sent += world.in_flight
+        for name in NAMES:
+            while world.in_flight[name]:
+                world.end(name)
+    assert max(sent.values()) - min(sent[name] for name in NAMES) <= 4, sent
+
+
+def test_a_full_lane_is_not_picked_and_costs_nothing() -> None:
+    world = World(lanes=Lanes(100, 1))
+    for name in ("a", "b"):
+        world.add(name, 0)
+        world.add(name, 0)
+    assert world.claim() == []
+    assert world.lanes.next_due() is None
+    world.end("b")
+    assert world.claim() == ["b"]
+
+
+def test_a_new_delivery_does_not_overtake_an_older_one() -> None:
+    world = World()
+    world.waiting["a"].append(0)
+    world.lanes.make_due("a", 0)
+    assert not world.lanes.take(world.endpoint("a"), 0)
+    world.claim()
+    assert world.lanes.take(world.endpoint("a"), 0)
+
+
+def test_a_wait_that_lies_far_ahead_keeps_no_new_one_from_its_place() -> None:
+    world = World()
+    world.add("a", 5)
+    assert world.lanes.take(world.endpoint("a"), 0)
+
+
+def test_a_lane_that_is_claimed_from_again_and_again_takes_no_more_memory() -> None:
+    world = World()
+    world.waiting["a"].append(1_000_000)
+    for _ in range(1000):
+        world.waiting["a"].insert(0, world.now)
+        world.lanes.make_due("a", world.now)
+        world.claim()
+        world.end("a")
+        world.now += 1
+    assert len(world.lanes._timers) == 1
+
+
+def test_new_limits_hold_at_once_and_what_is_beyond_them_ends_first() -> None:
+    world = World()
+    for _ in range(EACH):
+        world.add("a", 0)
+    world.lanes.reconfigure(2, 1)
+    assert world.lanes.claimable(world.endpoint("a")) == 0
+    assert world.lanes.claimable(world.endpoint("b")) == 0
+    world.end("a")
+    world.end("a")
+    assert world.lanes.claimable(world.endpoint("b")) == 1
+
+
+def test_a_place_is_given_back() -> None:
+    lanes = Lanes(1, 1)
+    assert lanes.take(ENDPOINT, 0)
+    assert not lanes.take(ENDPOINT, 0)
+    lanes.give_back(ENDPOINT)
+    assert lanes.take(ENDPOINT, 0)
