@@ -27,6 +27,8 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     try:
+        if request.content.is_eof():  # it came along with the headers, as most do: nothing to wait for
+            return await _read(request, limit)
         async with asyncio.timeout(PATIENCE):
             return await _read(request, limit)
     except TimeoutError:
