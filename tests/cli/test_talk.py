@@ -400,6 +400,32 @@ async def test_show_tells_the_whole_story_and_escapes_it(daemon: Daemon) -> None
     assert (await hookd("show", delivery["id"], url=daemon.url)).lines == lines
 
 
+async def test_show_and_tail_escape_every_field() -> None:
+    evil = "\x1b[2J\u009b\u2028\r"
+    attempt: dict[str, Any] = dict.fromkeys(["id", "started_at", "error", "response_body"], evil)
+    attempt |= {"number": 1, "duration_ms": 1.5, "outcome": "tls", "status_code": None, "truncated": True}
+    attempt |= {"request_headers": {evil: evil}, "response_headers": {evil: evil}}
+    fields = ["id", "event", "type", "tenant", "endpoint", "reason", "next_attempt_at", "last_error", "created_at"]
+    delivery: dict[str, Any] = dict.fromkeys(fields, evil) | {"status": "pending", "attempt_count": 1}
+    delivery |= {"attempts": [attempt]}
+    event: dict[str, Any] = dict.fromkeys(["id", "type", "tenant", "origin", "content_type", "created_at"], evil)
+    event |= {"payload": {evil: evil}, "deliveries": [delivery]}
+
+    async def behave(connection: Connection, request: Request) -> None:
+        path = request.line.split()[1].removeprefix("/api/v1/")
+        page = {"data": [delivery], "next_cursor": None}
+        document = page if "?" in path else event if path.startswith("events") else delivery
+        await plain("200 OK", json.dumps(document).encode())(connection, request)
+
+    async with Receiver(behave) as other:
+        url = f"http://127.0.0.1:{other.port}"
+        for arguments in (["show", "evt_1"], ["show", "dlv_1"], ["tail"], ["retry", "dlv_1"]):
+            done = await hookd(*arguments, url=url)
+            assert "\\x1b[2J\\x9b\\u2028" in done.out
+            assert all(line.isprintable() for line in done.out.split("\n"))
+            assert (done.status, done.err) == (0, "")
+
+
 async def test_show_of_an_event_with_a_delivery_s_prefix(daemon: Daemon) -> None:
     await daemon.call("POST", "/api/v1/events", {"type": "show.prefix", "payload": "\ud800", "id": "dlv_mine"})
     lines = (await hookd("show", "dlv_mine", url=daemon.url)).lines
