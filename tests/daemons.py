@@ -5,11 +5,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import aiohttp
 
@@ -22,6 +22,9 @@ allow = ["loopback"]
 STARTING = 30.0
 STOPPING = 30.0
 """Seconds after which a daemon that does not start, or end, fails the test."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _GLANCE = 0.01
 _FOREIGN = ("HOOKD_", "STATE_DIRECTORY")
@@ -120,6 +123,27 @@ class Daemon:
             if all(each["status"] == status for each in deliveries):
                 return deliveries
             await asyncio.sleep(_GLANCE)
+
+    async def logs(self, line: str) -> None:
+        """Wait until its log has a line with this in it."""
+        while True:
+            if line in self.logged():
+                return
+            await asyncio.sleep(_GLANCE)
+
+    async def quiet(self) -> None:
+        """Wait until nothing waits in the outbox and nothing is being sent."""
+        while True:
+            waiting = [
+                await self.call("GET", f"/api/v1/deliveries?status={status}") for status in ("pending", "sending")
+            ]
+            if not any(page["data"] for page in waiting):
+                return
+            await asyncio.sleep(_GLANCE)
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that blocks, while the event loop goes on reading what the daemon says."""
+        return await asyncio.to_thread(function, *args, **kwargs)
 
     def logged(self) -> str:
         """Answer its log, from the first start on."""
