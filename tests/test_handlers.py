@@ -23,17 +23,19 @@ SOON = 100
 """A timeout, in milliseconds, for handlers that never finish."""
 
 SEEN: list[Message] = []
+THREADS: list[threading.Thread] = []
 GATE = threading.Event()
 """Holds the sync handlers below until a test lets them go."""
 
 
 def note(message: Message) -> None:
     SEEN.append(message)
+    THREADS.append(threading.current_thread())
 
 
 async def note_later(message: Message) -> None:
     await asyncio.sleep(0)
-    SEEN.append(message)
+    note(message)
 
 
 def note_by_coroutine(message: Message) -> Any:
@@ -42,10 +44,10 @@ def note_by_coroutine(message: Message) -> Any:
 
 class Notes:
     async def __call__(self, message: Message) -> None:
-        SEEN.append(message)
+        note(message)
 
     def bound(self, message: Message) -> None:
-        SEEN.append(message)
+        note(message)
 
 
 notes = Notes()
@@ -108,6 +110,7 @@ async def hang_on(message: Message) -> None:
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     SEEN.clear()
+    THREADS.clear()
     GATE.clear()
     yield
     GATE.set()
@@ -149,6 +152,12 @@ async def test_a_function_gets_the_event(runner: Runner, function: str) -> None:
     [message] = SEEN
     assert message == Message(EVENT.id, EVENT.type, "acme", EVENT.payload, EVENT.content_type, 2)
     assert message.json() == {"name": "Ada"}
+
+
+@pytest.mark.parametrize(("function", "beside"), [("note", True), ("note_later", False), ("notes", False)])
+async def test_only_what_may_block_gets_a_thread_of_its_own(runner: Runner, function: str, beside: bool) -> None:
+    await run(runner, here(function))
+    assert (THREADS != [threading.current_thread()]) is beside
 
 
 def test_a_payload_that_is_not_json() -> None:
