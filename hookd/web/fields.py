@@ -129,13 +129,11 @@ _SAYINGS: Final = {
     "extra_forbidden": "is unknown here",
     "string_type": "expected a string",
     "int_type": "expected a whole number",
-    "bool_type": "expected true or false",
     "tuple_type": "expected an array",
     "dict_type": "expected an object",
-    "string_too_short": "expected at least {min_length} characters",
     "string_too_long": "expected at most {max_length} characters",
-    "too_short": "expected at least {min_length}",
-    "too_long": "expected at most {max_length}",
+    "too_short": "expected a length of at least {min_length}",
+    "too_long": "expected a length of at most {max_length}",
     "greater_than_equal": "expected at least {ge}",
     "less_than_equal": "expected at most {le}",
     "enum": "expected {expected}",
@@ -145,7 +143,7 @@ _SAYINGS: Final = {
 
 
 def check(model: type[Model], values: Mapping[str, object], context: object = None) -> Model:
-    """Answer the model of these values, or an InvalidInput with every fault; no value is repeated in it."""
+    """Answer the model of these values, or an InvalidInput with every fault."""
     try:
         return model.model_validate(values, context=context)
     except ValidationError as error:
