@@ -32,11 +32,11 @@ MISUSED = 2
 class Commands(click.Group):
     """A group that imports a command's module when the command is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Name every command, in the order in which a newcomer meets them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
@@ -44,15 +44,14 @@ class Commands(click.Group):
         return command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExample:\n  hookd init && hookd run",
+)
 @click.version_option(VERSION, prog_name="hookd")
 def hookd() -> None:
-    """Send and receive webhooks from one process, and lose nothing.
-
-    \b
-    Example:
-      hookd init && hookd run
-    """
+    """Send and receive webhooks from one process, and lose nothing."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -50,9 +50,7 @@ class Header(click.ParamType[tuple[str, str]]):
 
     name = "header"
 
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         """Part the name from the value."""
         name, colon, text = value.partition(":")
         if not colon or not name.strip():
@@ -89,9 +87,7 @@ _secrets = click.option(
     required=True,
     help="The secret, @FILE or env:NAME; once for each.",
 )
-_now = click.option(
-    "--now", metavar="UNIX", type=click.IntRange(0), help="Seconds since 1970, not the clock's."
-)
+_now = click.option("--now", metavar="UNIX", type=click.IntRange(0), help="Seconds since 1970, not the clock's.")
 _url = click.option("--url", metavar="URL", help="The public address, for a scheme that signs it.")
 _body = click.option(
     "--body", metavar="FILE|-", type=click.File("rb"), default="-", help="The body; stdin unless given."
@@ -123,9 +119,7 @@ def sign(
 
 
 @click.command(
-    epilog=_example(
-        "hookd verify --scheme token --secret env:TOKEN --header 'X-Webhook-Token: abc' --body body.json"
-    )
+    epilog=_example("hookd verify --scheme token --secret env:TOKEN --header 'X-Webhook-Token: abc' --body body.json")
 )
 @_scheme
 @_secrets

@@ -7,12 +7,8 @@ SCENARIOS = ("drain", "pipeline", "latency")
 
 @click.command(short_help="Measure this machine, each figure beside its yardstick.")
 @click.argument("scenario", type=click.Choice(SCENARIOS))
-@click.option(
-    "--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="The median counts."
-)
-@click.option(
-    "--events", type=click.IntRange(2, 1_000_000), help="Events a round.  [default: 20000; latency: 300]"
-)
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="The median counts.")
+@click.option("--events", type=click.IntRange(2, 1_000_000), help="Events a round.  [default: 20000; latency: 300]")
 @click.option("--json", "as_json", is_flag=True, help="Answer one JSON object.")
 def bench(scenario: str, rounds: int, events: int | None, as_json: bool) -> None:
     """Measure this machine, each figure beside its yardstick.
@@ -28,7 +24,7 @@ def bench(scenario: str, rounds: int, events: int | None, as_json: bool) -> None
     \b
     Example:
       hookd bench drain --json
-    """
+    """  # noqa: D301 - click wants the character, not the backslash
     from hookd.bench.scenario import measure  # the load of it is for this command alone
 
     report = measure(scenario, rounds, events)

@@ -114,9 +114,7 @@ class Scheme:
             return None
         event_id = only(headers, self.id_header)
         if _ID.fullmatch(event_id) is None:
-            raise SignatureError(
-                Reason.MALFORMED_HEADER, f"{self.id_header} is not visible ASCII without a dot"
-            )
+            raise SignatureError(Reason.MALFORMED_HEADER, f"{self.id_header} is not visible ASCII without a dot")
         return event_id
 
     def _read_timestamp(self, headers: Collected) -> str | None:
