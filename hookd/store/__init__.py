@@ -108,9 +108,9 @@ class Store:
         """See whether another process has written the file, and if so look for what is due."""
         version = await self._writer.run(data_version)
         if version != self._version:
-            self._version = version
             self._directory.forget()
             await self._write(recover.scan, None)
+            self._version = version
 
     async def expire_keys(self) -> None:
         """Delete some dedupe keys that have expired."""

@@ -48,12 +48,15 @@ class DeliveryFilter:
 # Ids sort by time, so that the first row of a time is found through the index of the ids.
 _FIRST = "coalesce((SELECT sequence FROM outbox WHERE id >= {time} ORDER BY id LIMIT 1), 1 << 62)"
 
+# SQLite goes along a partial index only where the index's own condition stands in the query.
+OPEN = "outbox.status <> 'delivered'"
+
 CONDITIONS = {
     "status": "outbox.status = :status",
     "endpoint": "outbox.endpoint = :endpoint",
     "event": "outbox.event IN (SELECT sequence FROM events WHERE id = :event)",
     "type": "outbox.type = :type",
-    "tenant": "outbox.tenant = :tenant",
+    "tenant": "outbox.tenant = :tenant AND outbox.tenant <> ''",
     "since": f"outbox.sequence >= {_FIRST.format(time=':since')}",
     "until": f"outbox.sequence < {_FIRST.format(time=':until')}",
 }
@@ -71,8 +74,11 @@ def page_query(wanted: DeliveryFilter, page: Page) -> Query:
         "until": None if wanted.until is None else first_id("dlv", wanted.until),
     }
     used = {name: value for name, value in parameters.items() if value is not None}
-    where = " AND ".join([*(CONDITIONS[name] for name in used), f"outbox.{page.order}".replace("BY s", "BY outbox.s")])
-    return Query(f"{SQL.columns} WHERE {where}", used | page.parameters)
+    conditions = [CONDITIONS[name] for name in used]
+    if wanted.status not in (None, Status.DELIVERED):
+        conditions.append(OPEN)
+    conditions.append(f"outbox.{page.order}".replace("BY s", "BY outbox.s"))
+    return Query(f"{SQL.columns} WHERE {' AND '.join(conditions)}", used | page.parameters)
 
 
 def deliveries(wanted: DeliveryFilter, page: Page) -> Steps[Listing[DeliveryRecord]]:

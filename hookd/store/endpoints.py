@@ -164,7 +164,7 @@ def endpoint(named: Named) -> Steps[Endpoint]:
 
 def endpoints(tenant: str | None, page: Page) -> Steps[Listing[Endpoint]]:
     """List endpoints, newest first; `tenant` None lists every tenant's."""
-    condition = "" if tenant is None else "tenant = :tenant AND "
+    condition = "" if tenant is None else "tenant = :tenant AND tenant <> '' AND "
     parameters = {} if tenant is None else {"tenant": tenant}
     found = yield Query(f"{SQL.page} WHERE {condition}{page.order}", parameters | page.parameters)
     kept, older, newer = cut(page, found)

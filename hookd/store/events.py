@@ -30,7 +30,7 @@ class EventRecord:
 
 def events(tenant: str | None, page: Page) -> Steps[Listing[EventRecord]]:
     """List events, newest first; `tenant` None lists every tenant's."""
-    condition = "" if tenant is None else "tenant = :tenant AND "
+    condition = "" if tenant is None else "tenant = :tenant AND tenant <> '' AND "
     parameters = {} if tenant is None else {"tenant": tenant}
     found = yield Query(f"{SQL.page_columns} WHERE {condition}{page.order}", parameters | page.parameters)
     kept, older, newer = cut(page, found)

@@ -96,6 +96,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA secure_delete = ON")  # a deleted secret is overwritten; not every SQLite's default
         _migrate(connection, path)
     except sqlite3.Error as error:
         raise StartError(f"[store] url: {path}: {error}") from None

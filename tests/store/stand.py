@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ SECOND = 1000
 DAY = 86_400_000
 NOW = ENDPOINT.created_at
 DEDUPE = 30 * DAY
+SEEDS = count(1)
+"""A store that is opened again must not make the ids of before."""
 SCHEDULE = (5 * SECOND, 300 * SECOND)
 
 Open = Callable[[Path, Callable[[], int], IdFactory], AbstractAsyncContextManager[Store]]
@@ -147,8 +150,9 @@ class Stand:
 async def stand_on(open_in: Open, folder: Path, clock: list[int] | None = None) -> AsyncIterator[Stand]:
     """Open a store and let it commit, until the block ends."""
     time = clock if clock is not None else [NOW]
-    ids = IdFactory(lambda: time[0], random.Random(1))
-    async with open_in(folder, lambda: time[0], IdFactory(lambda: time[0], random.Random(2))) as store:
+    rng = random.Random(next(SEEDS))
+    ids = IdFactory(lambda: time[0], rng)
+    async with open_in(folder, lambda: time[0], IdFactory(lambda: time[0], rng)) as store:
         stand = Stand(store, ids, time, Lanes(256, 16))
         store.on_commit = stand.note
         stand.committing = asyncio.create_task(store.run())

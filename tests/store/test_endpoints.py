@@ -162,13 +162,16 @@ async def test_only_its_own_tenant_deletes_an_endpoint(stand: Stand) -> None:
     await stand.store.delete_endpoint("ep_1", "a")
 
 
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
 async def test_deleting_erases_the_secrets(stand: Stand, tmp_path: Path) -> None:
     secrets = {"secret": "whsec_find-me-if-you-can-1", "token": "find-me-if-you-can-2"}
     await stand.endpoint(**secrets, previous_secrets=(PreviousSecret("find-me-if-you-can-3", 5),))
     await stand.store.delete_endpoint("ep_1", None)
     await stand.store._writer.run(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
-    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert b"find-me" not in left
+    assert b"find-me" not in everything_in(tmp_path)
 
 
 # Disabled by itself.

@@ -1,3 +1,6 @@
+-- Where status <> 'delivered' stands beside another condition, it opens the partial index outbox_open to the planner,
+-- and a + before a column keeps it from one that is longer.
+
 -- The oldest rows of one lane and the one after them, which tells when the lane is due next. One row comes back,
 -- since each row that crosses into Python costs the thread a wait for the interpreter's lock: the columns as JSON,
 -- the payloads end to end as one BLOB (JSON could not carry their bytes), cut apart by their lengths.
@@ -44,7 +47,8 @@ WITH RECURSIVE lane (endpoint) AS (
 )
 SELECT endpoint FROM lane WHERE endpoint IS NOT NULL
 UNION
-SELECT endpoint FROM outbox WHERE status = 'sending' AND endpoint >= 'handler:' AND endpoint < 'handler;';
+SELECT endpoint FROM outbox
+WHERE status = 'sending' AND status <> 'delivered' AND +endpoint >= 'handler:' AND +endpoint < 'handler;';
 
 -- name: recover_crashed
 UPDATE outbox SET
@@ -55,11 +59,11 @@ UPDATE outbox SET
                   WHEN endpoint LIKE 'handler:%' AND crashes + 1 >= :crashes
                       THEN 'the handler was running in ' || (crashes + 1) || ' crashes' END,
     stop = NULL
-WHERE status = 'sending';
+WHERE status = 'sending' AND status <> 'delivered';
 
 -- name: crashed
 SELECT outbox.id, outbox.endpoint, outbox.type, outbox.attempt_count, outbox.crashes + 1, events.id, events.tenant,
     events.origin
 FROM outbox JOIN events ON events.sequence = outbox.event
-WHERE outbox.status = 'sending' AND outbox.endpoint LIKE 'handler:%' AND outbox.crashes + 1 >= :crashes
+WHERE outbox.status = 'sending' AND outbox.status <> 'delivered' AND outbox.endpoint LIKE 'handler:%' AND outbox.crashes + 1 >= :crashes
     AND outbox.stop IS NULL;

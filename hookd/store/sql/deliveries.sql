@@ -1,3 +1,5 @@
+-- status <> 'delivered' and + as in claim.sql.
+
 -- name: columns
 SELECT outbox.id, events.id, outbox.type, outbox.tenant, outbox.endpoint, outbox.status,
     coalesce(outbox.stop, outbox.reason), outbox.attempt_count,
@@ -24,7 +26,7 @@ SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND status = 'pending';
 UPDATE outbox SET status = 'cancelled', reason = :reason WHERE endpoint = :endpoint AND status = 'pending';
 
 -- name: stop_sending
-UPDATE outbox SET stop = :reason WHERE status = 'sending' AND endpoint = :endpoint;
+UPDATE outbox SET stop = :reason WHERE status = 'sending' AND status <> 'delivered' AND +endpoint = :endpoint;
 
 -- name: hasten
 UPDATE outbox SET due_at = :now WHERE endpoint = :endpoint AND status = 'pending' AND due_at > :now;
@@ -35,4 +37,5 @@ SELECT id, number, started_at, duration, outcome, status_code, error, request_he
 FROM attempts WHERE delivery = :delivery ORDER BY number;
 
 -- name: depth
-SELECT status, count(*) FROM outbox WHERE status IN ('pending', 'sending') GROUP BY status;
+SELECT status, count(*) FROM outbox
+WHERE status IN ('pending', 'sending') AND status <> 'delivered' GROUP BY status;

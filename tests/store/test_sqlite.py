@@ -1,0 +1,216 @@
+"""What is SQLite's own: owning and opening the file, and that no statement reads a whole table."""
+
+import random
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookd.errors import StartError
+from hookd.ids import IdFactory
+from hookd.model import Status
+from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store
+from hookd.store.sqlite import _expand, connect, migrations
+from hookd.store.statement import Query, Steps, statements
+from tests.store.stand import Open, Stand, stand_on
+
+FILES = ("accept", "claim", "deliveries", "endpoints", "events", "record")
+FRAGMENTS = {("deliveries", "columns"), ("endpoints", "page"), ("events", "page_columns")}
+"""Not whole statements: what is made of them is below, in `generated`."""
+
+IN_ORDER = re.compile(r"SCAN \w+$")
+"""A list without a filter goes along its sequence, and stops at the page's limit."""
+
+IN_MEMORY = ("json_each", "CONSTANT ROW", "wanted", "new", "lane", "(subquery", "VALUES", "column1")
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> Any:
+    opened = await connect(tmp_path / "hookd.db")
+    yield opened
+    await opened.close()
+
+
+def plan(raw: sqlite3.Connection, query: Query) -> list[str]:
+    """Answer the steps of a statement's plan."""
+    columns = max((int(number) for number in re.findall(r"column(\d+)", query.sql)), default=0)
+    sql = _expand(query.sql, columns, 2)
+    parameters: Any = (None,) * (2 * columns) if columns else defaultdict(lambda: None, query.parameters)
+    return [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+def scans(steps: list[str]) -> list[str]:
+    """Pick the steps that read a whole table or index."""
+    return [step for step in steps if step.startswith("SCAN") and not any(word in step for word in IN_MEMORY)]
+
+
+def written() -> Iterator[tuple[str, str]]:
+    for file in FILES:
+        yield from ((file, name) for name, _ in statements(file) if (file, name) not in FRAGMENTS)
+
+
+@pytest.mark.parametrize(("file", "name"), list(written()))
+async def test_no_statement_reads_a_whole_table(connection: Any, file: str, name: str) -> None:
+    if (file, name) == ("endpoints", "count_by_state"):
+        return  # it counts them all, along an index
+    steps = await connection.run(plan, Query(getattr(statements(file), name), {}))
+    assert scans(steps) == []
+
+
+def first(steps: Steps[Any]) -> Query:
+    """Answer the first statement of a transaction."""
+    query = next(steps)
+    assert isinstance(query, Query)
+    return query
+
+
+CONDITIONS: list[tuple[dict[str, Any], str]] = [
+    *(({"status": status}, "outbox_open") for status in Status if status is not Status.DELIVERED),
+    ({"endpoint": "ep_1"}, "outbox_endpoint"),
+    ({"event": "evt_1"}, "outbox_event"),
+    ({"type": "a"}, "outbox_type"),
+    ({"tenant": "t"}, "outbox_tenant"),
+]
+
+
+@pytest.mark.parametrize("page", [Page(50), Page(50, before=9), Page(50, after=9)])
+@pytest.mark.parametrize(("wanted", "index"), CONDITIONS)
+async def test_a_filtered_list_goes_along_an_index(
+    connection: Any, wanted: dict[str, Any], index: str, page: Page
+) -> None:
+    steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page))
+    assert any(index in step for step in steps), steps
+    assert scans(steps) == []
+
+
+@pytest.mark.parametrize("wanted", [{}, {"since": 5}, {"until": 5}, {"status": Status.DELIVERED}])
+async def test_other_lists_go_along_the_sequence_and_sort_nothing(connection: Any, wanted: dict[str, Any]) -> None:
+    for page in (Page(50), Page(50, before=9), Page(50, after=9)):
+        steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page))
+        assert scans(steps) == []
+        assert not [step for step in steps if "TEMP B-TREE" in step], steps
+
+
+@pytest.mark.parametrize("tenant", [None, "t"])
+async def test_lists_of_events_and_endpoints(connection: Any, tenant: str | None) -> None:
+    for query in (first(events.events(tenant, Page(50))), first(endpoints.endpoints(tenant, Page(50)))):
+        steps = await connection.run(plan, query)
+        assert scans(steps) == []
+        assert not [step for step in steps if "TEMP B-TREE" in step], steps
+        assert tenant is None or any("_tenant" in step for step in steps), steps
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "index"),
+    [
+        ("claim", "oldest", "outbox_due"),
+        ("claim", "lanes", "outbox_due"),
+        ("accept", "known", "PRIMARY KEY"),
+        ("deliveries", "stop_sending", "outbox_open"),
+        ("deliveries", "depth", "outbox_open"),
+        ("claim", "recover_crashed", "outbox_open"),
+        ("claim", "crashed", "outbox_open"),
+        ("claim", "handlers_waited_for", "outbox_open"),
+        ("claim", "handlers_waited_for", "outbox_due"),
+    ],
+)
+async def test_the_index_that_was_made_for_it(connection: Any, file: str, name: str, index: str) -> None:
+    steps = await connection.run(plan, Query(getattr(statements(file), name), {}))
+    assert any(index in step for step in steps), steps
+
+
+# Opening.
+
+
+def opening(path: Path) -> Any:
+    return open_store(path, lambda: 5, IdFactory(lambda: 5, random.Random(1)), 1000)
+
+
+async def refused(path: Path) -> str:
+    with pytest.raises(StartError) as caught:
+        await opening(path).__aenter__()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+async def test_a_file_has_one_owner(open_in: Open, tmp_path: Path) -> None:
+    async with stand_on(open_in, tmp_path):
+        assert "belongs to another running hookd" in await refused(tmp_path / "hookd.db")
+    async with stand_on(open_in, tmp_path):
+        pass
+
+
+async def test_what_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "hookd.db"
+    path.write_text("dear diary, " * 1000)
+    assert "file is not a database" in await refused(path)
+    assert path.read_text().startswith("dear diary")
+
+
+async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
+    newest = migrations()[-1][0]
+    async with opening(tmp_path / "hookd.db"):
+        pass
+    with sqlite3.connect(tmp_path / "hookd.db") as raw:
+        raw.execute(f"PRAGMA user_version = {newest + 1}")
+    raw.close()
+    assert f"schema {newest + 1}, newer than this hookd's {newest}; upgrade hookd" in await refused(
+        tmp_path / "hookd.db"
+    )
+
+
+async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert "No such file or directory" in await refused(tmp_path / "missing" / "hookd.db")
+
+
+async def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "hookd.db").mkdir()
+    assert "unable to open database file" in await refused(tmp_path / "hookd.db")
+
+
+async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand) -> None:
+    def pragmas(raw: sqlite3.Connection) -> list[Any]:
+        names = ("journal_mode", "synchronous", "auto_vacuum")
+        return [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+    assert await stand.store._writer.run(pragmas) == ["wal", 2, 2]
+
+
+async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Path) -> None:
+    await stand.endpoint()
+    await stand.accept()
+    await stand.store.notice()
+    before = len(stand.commits)
+    await stand.store.notice()
+    assert len(stand.commits) == before, "nothing was written elsewhere"
+
+    with sqlite3.connect(tmp_path / "hookd.db") as other:
+        other.execute("UPDATE outbox SET due_at = 7")
+        other.execute('UPDATE endpoints SET headers = \'{"X-New": "1"}\'')
+    other.close()
+    await stand.store.notice()
+    assert stand.due() == {"ep_1": 7}
+    (delivery,) = await stand.claim()
+    assert getattr(delivery.destination, "headers", None) == {"X-New": "1"}
+
+
+async def test_what_could_not_be_looked_at_is_looked_at_again(stand: Stand, tmp_path: Path) -> None:
+    await stand.endpoint()
+    await stand.accept()
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
+    await stand.store.notice()
+    with sqlite3.connect(tmp_path / "hookd.db", isolation_level=None) as other:
+        other.execute("UPDATE outbox SET due_at = 7")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Exception, match="locked"):
+            await stand.store.notice()
+        other.execute("ROLLBACK")
+    other.close()
+    await stand.mended()
+    await stand.store.notice()
+    assert stand.due() == {"ep_1": 7}
