@@ -152,9 +152,11 @@ async def test_a_payload_that_is_no_json_is_shown_as_text(stand: Stand) -> None:
 async def test_tenants_keep_to_themselves(stand: Stand) -> None:
     stand.use(tokens=(token("all", *Scope), token("acme", *Scope, tenant="acme")))
     for tenant in ("acme", "other", None):
-        body = {"type": "a", "payload": tenant, "id": "same", "tenant": tenant}
-        assert (await stand.call("POST", PATH, body, token="all")).status == 202
         await stand.call("POST", "/api/v1/endpoints", {"url": "http://127.0.0.1:9/", "tenant": tenant}, token="all")
+        body = {"type": "a", "payload": tenant, "id": "same", "tenant": tenant}
+        assert (await stand.call("POST", PATH, body, token="all")).json["deliveries"] == 1
+    newest = (await stand.call("GET", f"{PATH}/same", token="all")).json
+    assert (newest["tenant"], [each["tenant"] for each in newest["deliveries"]]) == (None, [None])
     told = await stand.call("POST", PATH, {"type": "b", "payload": 1}, token="acme")
     own = (await stand.call("GET", f"{PATH}/{told.json['id']}", token="acme")).json
     assert (own["tenant"], len(own["deliveries"])) == ("acme", 1)
