@@ -1,0 +1,142 @@
+"""Accepting what producers publish: their ids, their keys, and what they are told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookd.accept import Acceptor, Publication, Receipt
+from hookd.errors import Conflict, InvalidInput, Unavailable
+from hookd.metrics import Metrics
+from hookd.model import EndpointState, Origin, Outcome, Status
+from tests.store.stand import DEDUPE, Stand, sqlite, stand_on
+
+PURCHASE = Publication("purchase", b'{"name": "Ada"}')
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    async with stand_on(sqlite, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def acceptor(stand: Stand) -> Acceptor:
+    return Acceptor(stand.store, Metrics(), lambda: stand.now, stand.ids)
+
+
+async def test_it_is_told_what_became_of_it(stand: Stand, acceptor: Acceptor) -> None:
+    await stand.endpoint()
+    receipt = await acceptor.publish(PURCHASE)
+    assert (receipt.deliveries, receipt.note, receipt.repeated) == (1, None, False)
+    event = await stand.store.event(receipt.id, None)
+    assert (event.type, event.payload, event.origin) == ("purchase", b'{"name": "Ada"}', Origin.PUBLISHED)
+    assert (event.content_type, event.created_at) == ("application/json", stand.now)
+    assert receipt.id.startswith("evt_")
+
+
+async def test_where_nobody_subscribes_a_note_names_the_type(acceptor: Acceptor) -> None:
+    receipt = await acceptor.publish(PURCHASE)
+    assert receipt.note is not None
+    assert "purchase" in receipt.note
+
+
+async def test_a_producers_id_becomes_the_events(stand: Stand, acceptor: Acceptor) -> None:
+    receipt = await acceptor.publish(replace(PURCHASE, id="order-1"))
+    assert receipt.id == "order-1"
+    assert (await stand.store.event("order-1", None)).id == "order-1"
+
+
+async def test_an_id_that_was_made_for_the_payload_is_used_where_the_producer_gave_none(acceptor: Acceptor) -> None:
+    assert (await acceptor.publish(PURCHASE, "evt_made")).id == "evt_made"
+    assert (await acceptor.publish(replace(PURCHASE, id="order-1"), "evt_made")).id == "order-1"
+
+
+KEYS: list[dict[str, Any]] = [{"id": "order-1"}, {"idempotency_key": "order-1"}]
+OTHERS: list[dict[str, Any]] = [
+    {"type": "refund"},
+    {"payload": b'{"name":"Ada"}'},
+    {"endpoints": ("ep_1",)},
+    {"type": "purchase\n", "payload": b""},
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["id", "key"])
+async def test_the_same_again_is_told_the_same(stand: Stand, acceptor: Acceptor, key: dict[str, Any]) -> None:
+    await stand.endpoint()
+    first = await acceptor.publish(replace(PURCHASE, **key))
+    second = await acceptor.publish(replace(PURCHASE, **key))
+    assert second == replace(first, repeated=True)
+    assert len(await stand.types()) == 1
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=["type", "payload", "endpoints", "shifted"])
+@pytest.mark.parametrize(("key", "error"), list(zip(KEYS, [Conflict, InvalidInput], strict=True)), ids=["id", "key"])
+async def test_other_content_under_the_same_name_is_refused(
+    stand: Stand, acceptor: Acceptor, key: dict[str, Any], error: type[Exception], other: dict[str, Any]
+) -> None:
+    await stand.endpoint()
+    await acceptor.publish(replace(PURCHASE, **key))
+    with pytest.raises(error, match="order-1"):
+        await acceptor.publish(replace(PURCHASE, **key | other))
+    assert len(await stand.types()) == 1
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["id", "key"])
+async def test_names_are_a_tenants_own(stand: Stand, acceptor: Acceptor, key: dict[str, Any]) -> None:
+    for tenant in (None, "a", "b"):
+        receipt = await acceptor.publish(replace(PURCHASE, tenant=tenant, **key))
+        assert not receipt.repeated
+    assert len(await stand.types()) == 3
+
+
+async def test_endpoints_given_and_not_given_are_different_content(stand: Stand, acceptor: Acceptor) -> None:
+    await stand.endpoint("ep_1")
+    await stand.endpoint("ep_2")
+    asked = [None, (), ("ep_1",), ("ep_2",), ("ep_1", "ep_2")]
+    for number, endpoints in enumerate(asked):
+        await acceptor.publish(replace(PURCHASE, id=f"order-{number}", endpoints=endpoints))
+        for other in asked:
+            again = acceptor.publish(replace(PURCHASE, id=f"order-{number}", endpoints=other))
+            if other == endpoints:
+                assert (await again).repeated
+            else:
+                with pytest.raises(Conflict):
+                    await again
+
+
+async def test_concurrent_repeats_wait_for_the_first_and_are_counted_once(stand: Stand) -> None:
+    metrics = Metrics()
+    acceptor = Acceptor(stand.store, metrics, lambda: stand.now, stand.ids)
+    publication = replace(PURCHASE, idempotency_key="k")
+    receipts: list[Receipt] = await asyncio.gather(*(acceptor.publish(publication) for _ in range(10)))
+    assert len({receipt.id for receipt in receipts}) == 1
+    assert [receipt.repeated for receipt in receipts].count(False) == 1
+    assert metrics.events_accepted == {"api": 1}
+
+
+async def test_a_name_is_free_again_after_a_while(stand: Stand, acceptor: Acceptor) -> None:
+    await acceptor.publish(replace(PURCHASE, id="order-1"))
+    stand.pass_time(DEDUPE + 1)
+    assert not (await acceptor.publish(replace(PURCHASE, id="order-1", type="refund"))).repeated
+
+
+async def test_what_can_not_be_stored_is_not_accepted(stand: Stand, acceptor: Acceptor) -> None:
+    stand.store.stop()
+    assert stand.committing is not None
+    await stand.committing
+    with pytest.raises(Unavailable):
+        await acceptor.publish(PURCHASE)
+
+
+async def test_a_test_is_claimed_for_its_caller(stand: Stand, acceptor: Acceptor) -> None:
+    endpoint = await stand.endpoint(state=EndpointState.DISABLED, state_reason="by hand", tenant="a")
+    delivery = await acceptor.test(endpoint)
+    assert (delivery.event.type, delivery.event.origin, delivery.event.tenant) == ("hookd.test", "operational", "a")
+    assert (await stand.delivery(delivery.id)).status is Status.SENDING
+    await stand.end(delivery, Outcome.TIMEOUT, schedule=())
+    assert (await stand.delivery(delivery.id)).status is Status.FAILED
+    assert await stand.types() == ["hookd.test"]

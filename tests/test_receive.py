@@ -1,0 +1,211 @@
+"""Receiving: what is authentic becomes an event, once."""
+
+import logging
+import string
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookd import sign
+from hookd.accept import Acceptor
+from hookd.errors import SignatureError, Unreadable
+from hookd.metrics import Metrics
+from hookd.model import Field, Origin, Source
+from hookd.receive import LONGEST_KEY, LONGEST_TYPE, Receiver, _type
+from hookd.signing import Verified
+from tests.nouns import SECRET
+from tests.store.stand import SECOND, Stand, sqlite, stand_on
+
+SOURCE = Source(
+    name="shop",
+    path="/hooks/shop",
+    scheme="token",
+    secrets=("right", "former"),
+    tolerance=300 * SECOND,
+    header=None,
+    id=Field("body", "id"),
+    type=Field("body", "type"),
+    tenant=None,
+    max_body=1000,
+    reply="OK",
+    refuse="unauthorized",
+)
+SIGNED = replace(SOURCE, scheme="standard", secrets=(SECRET,), id=None, type=None)
+TOKEN = {"X-Webhook-Token": "right"}
+BODY = b'{"id": "evt-1", "type": "order.created"}'
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    async with stand_on(sqlite, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def receiver(stand: Stand, metrics: Metrics) -> Receiver:
+    def clock() -> int:
+        return stand.now
+
+    return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), metrics, clock)
+
+
+async def receive(
+    receiver: Receiver, body: bytes = BODY, source: Source = SOURCE, headers: Any = TOKEN, content_type: str = "a/b"
+) -> Any:
+    return await receiver.receive(source, headers, content_type, body)
+
+
+async def test_what_is_authentic_is_stored_as_it_came(stand: Stand, receiver: Receiver, metrics: Metrics) -> None:
+    accepted = await receive(receiver, source=replace(SOURCE, tenant="a"))
+    event = await stand.store.event(accepted.event, "a")
+    assert (event.type, event.origin, event.tenant) == ("shop.order.created", Origin.INBOUND, "a")
+    assert (event.payload, event.content_type) == (BODY, "a/b")
+    assert metrics.inbound_requests == {("shop", "accepted"): 1}
+    assert metrics.events_accepted == {"shop": 1}
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Webhook-Token": "wrong"}, {"X-Webhook-Token": ""}])
+async def test_what_is_not_is_refused_and_the_cause_logged_without_the_secret(
+    stand: Stand, receiver: Receiver, metrics: Metrics, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING), pytest.raises(SignatureError):
+        await receive(receiver, headers=headers)
+    assert await stand.types() == []
+    assert metrics.inbound_requests == {("shop", "unauthorized"): 1}
+    (record,) = caplog.records
+    fields = getattr(record, "fields", {})
+    assert fields["source"] == "shop"
+    assert fields["cause"]
+    assert "right" not in str(fields)
+
+
+@pytest.mark.parametrize("secret", ["right", "former"])
+async def test_any_of_the_secrets_will_do(receiver: Receiver, secret: str) -> None:
+    await receive(receiver, headers={"X-Webhook-Token": secret})
+
+
+# Once.
+
+
+async def test_the_same_id_again_is_the_same_event(stand: Stand, receiver: Receiver, metrics: Metrics) -> None:
+    first = await receive(receiver)
+    second = await receive(receiver, b'{"id": "evt-1", "other": 1}')
+    assert (second.event, second.repeated) == (first.event, True)
+    assert len(await stand.types()) == 1
+    assert metrics.inbound_requests == {("shop", "accepted"): 1, ("shop", "duplicate"): 1}
+    assert metrics.events_accepted == {"shop": 1}
+
+
+async def test_an_id_is_its_sources_own(stand: Stand, receiver: Receiver) -> None:
+    for source in (SOURCE, replace(SOURCE, name="other")):
+        assert not (await receive(receiver, source=source)).repeated
+    assert await stand.types() == ["shop.order.created", "other.order.created"]
+
+
+async def test_an_id_in_a_header(receiver: Receiver) -> None:
+    source = replace(SOURCE, id=Field("header", "X-Id"))
+    answers = [await receive(receiver, source=source, headers=TOKEN | {"x-id": each}) for each in ("1", "2", "1")]
+    assert [answer.repeated for answer in answers] == [False, False, True]
+
+
+async def test_an_id_deep_in_the_body(receiver: Receiver) -> None:
+    source = replace(SOURCE, id=Field("body", "data.object.id"))
+    bodies = [b'{"data": {"object": {"id": %d}}}' % number for number in (1, 2, 1)]
+    assert [(await receive(receiver, body, source)).repeated for body in bodies] == [False, False, True]
+
+
+@pytest.mark.parametrize("length", [LONGEST_KEY, LONGEST_KEY + 1, 900])
+async def test_long_ids_are_told_apart_to_their_last_character(receiver: Receiver, length: int) -> None:
+    bodies = [b'{"id": "%s"}' % (b"x" * (length - 1) + last) for last in (b"1", b"2", b"1")]
+    assert [(await receive(receiver, body)).repeated for body in bodies] == [False, False, True]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"id": null}', b"[]", b"1", b'"text"'])
+async def test_without_an_id_nothing_is_a_repetition(stand: Stand, receiver: Receiver, body: bytes) -> None:
+    assert [(await receive(receiver, body)).repeated for _ in range(2)] == [False, False]
+    assert await stand.types() == ["shop.received"] * 2
+
+
+@pytest.mark.parametrize("body", [b"", b"name=Ada", b"\xff\xfe", b'{"id": "1"', b"[" * 100_000])
+async def test_a_body_that_has_to_name_the_id_and_is_not_json_is_unreadable(
+    stand: Stand, receiver: Receiver, metrics: Metrics, body: bytes
+) -> None:
+    with pytest.raises(Unreadable, match="JSON"):
+        await receive(receiver, body)
+    assert await stand.types() == []
+    assert metrics.inbound_requests == {("shop", "unreadable"): 1}
+
+
+async def test_a_body_that_need_not_be_json_may_be_anything(stand: Stand, receiver: Receiver) -> None:
+    source = replace(SOURCE, id=Field("header", "X-Id"))
+    accepted = await receive(receiver, b"\xff\x00", source, TOKEN | {"X-Id": "1"})
+    assert (await stand.store.event(accepted.event, None)).payload == b"\xff\x00"
+
+
+# Types.
+
+
+@pytest.mark.parametrize(
+    ("named", "event_type"),
+    [
+        ('"order.created"', "shop.order.created"),
+        ('"order/created v2"', "shop.order_created_v2"),
+        ('"über"', "shop._ber"),
+        ('"a-b:c"', "shop.a_b_c"),
+        ('""', "shop.received"),
+        ("null", "shop.received"),
+        ('{"a": 1}', "shop.received"),
+    ],
+)
+async def test_types_are_respelt(stand: Stand, receiver: Receiver, named: str, event_type: str) -> None:
+    await receive(receiver, f'{{"type": {named}}}'.encode())
+    assert await stand.types() == [event_type]
+
+
+@given(st.text(max_size=300))
+def test_every_type_is_within_its_sources_names(text: str) -> None:
+    message = Verified(id=None, type=text, timestamp=None, body=b"")
+    found = _type(replace(SOURCE, type=None), message, {}, b"")
+    assert found.startswith("shop.")
+    assert len(found) <= LONGEST_TYPE
+    assert set(found) <= set(string.ascii_letters + string.digits + "_.")
+
+
+# Signatures.
+
+
+async def test_a_signed_request_names_its_own_id(receiver: Receiver, stand: Stand) -> None:
+    answers = []
+    for identity in ("msg_1", "msg_2", "msg_1"):
+        headers = sign("standard", [SECRET], BODY, id=identity, now=stand.now // 1000)
+        answers.append(await receive(receiver, source=SIGNED, headers=headers))
+    assert [answer.repeated for answer in answers] == [False, False, True]
+
+
+async def test_a_changed_body_is_refused(receiver: Receiver, stand: Stand) -> None:
+    headers = sign("standard", [SECRET], BODY, id="msg_1", now=stand.now // 1000)
+    with pytest.raises(SignatureError):
+        await receive(receiver, BODY + b" ", SIGNED, headers)
+
+
+@pytest.mark.parametrize(("seconds", "accepted"), [(0, True), (300, True), (-300, True), (301, False), (-301, False)])
+async def test_tolerance_holds_in_both_directions(
+    receiver: Receiver, stand: Stand, seconds: int, accepted: bool
+) -> None:
+    headers = sign("standard", [SECRET], BODY, id="msg_1", now=stand.now // 1000 + seconds)
+    if accepted:
+        await receive(receiver, source=SIGNED, headers=headers)
+    else:
+        with pytest.raises(SignatureError) as refused:
+            await receive(receiver, source=SIGNED, headers=headers)
+        assert "time" in refused.value.reason
