@@ -203,6 +203,8 @@ class Deliverer:
         self._claiming = False
         self._store.room = None
         self._wake.set()
+        with suppress(Unavailable):
+            await self._store.claim([])  # what is being committed may have claimed while there still was room
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=seconds)
         abandoned = dict(self._attempts)

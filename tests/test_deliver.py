@@ -1,0 +1,353 @@
+"""The delivery loop, through real sockets: limits, wake-ups, retries, drains, faults."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from hookd.accept import Acceptor
+from hookd.attempt import Poster
+from hookd.deliver import Deliverer, Policy
+from hookd.egress import Guard, open_session
+from hookd.handlers import Runner
+from hookd.lanes import Lanes
+from hookd.metrics import Metrics
+from hookd.model import Clock, EndpointState, Handler, Origin, Outcome, Status
+from hookd.store import Committed
+from tests.receivers import OK, Connection, Receiver, Request, answering
+from tests.store.stand import DAY, Stand, sqlite, stand_on
+
+SOON = 30
+"""A wait of the schedule, in milliseconds of the test's own clock."""
+ERROR = b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
+GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+
+
+@dataclass
+class Delivering:
+    """A stand whose delivery loop turns."""
+
+    stand: Stand
+    deliverer: Deliverer
+    metrics: Metrics
+    turning: asyncio.Task[None]
+
+    async def drain(self, seconds: float = 10) -> None:
+        await self.deliverer.drain(seconds)
+        await self.turning
+
+    async def reach(self, status: Status, **wanted: str) -> None:
+        """Wait until every delivery that is asked for has a status."""
+        while True:
+            self.stand.committed.clear()
+            if set(await self.stand.statuses(**wanted)) == {status}:
+                return
+            await self.stand.committed.wait()
+
+
+@asynccontextmanager
+async def delivering(
+    folder: Path,
+    *,
+    max_in_flight: int = 256,
+    per_endpoint: int = 16,
+    retry: tuple[int, ...] = (),
+    clock_of_attempts: Clock | None = None,
+) -> AsyncIterator[Delivering]:
+    """Open a store and let its delivery loop turn."""
+    async with stand_on(sqlite, folder) as stand, open_session(Guard(["127.0.0.1"])) as session:
+
+        def clock() -> int:
+            return stand.now
+
+        metrics, rng = Metrics(), random.Random(3)
+        stand.lanes = Lanes(max_in_flight, per_endpoint)
+        deliverer = Deliverer(
+            store=stand.store,
+            acceptor=Acceptor(stand.store, metrics, clock, stand.ids),
+            lanes=stand.lanes,
+            poster=Poster(session, timeout=10_000, response_kept=100, clock=clock_of_attempts or clock, ids=stand.ids),
+            runner=Runner(timeout=10_000, clock=clock, ids=stand.ids),
+            policy=Policy(retry, 0.0, 5 * DAY),
+            metrics=metrics,
+            clock=clock,
+            rng=rng,
+        )
+
+        def note(committed: Committed) -> None:
+            deliverer.note(committed)
+            stand.note(committed)
+
+        stand.store.on_commit = note
+        await stand.recover()
+        turning = asyncio.create_task(deliverer.run())
+        await asyncio.sleep(0)  # until it claims
+        try:
+            yield Delivering(stand, deliverer, metrics, turning)
+        finally:
+            await deliverer.drain(0)
+            with suppress(BrokenClockError):
+                await turning
+
+
+@dataclass
+class Gate:
+    """A receiver's behaviour: every request waits at the gate; `peak` is how many did at once."""
+
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: int = 0
+    peak: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def behave(self, connection: Connection, _: Request) -> None:
+        self.waiting += 1
+        self.peak = max(self.peak, self.waiting)
+        self.arrived.set()
+        await self.open.wait()
+        self.waiting -= 1
+        await connection.send(OK)
+
+    async def crowd(self, count: int) -> None:
+        """Wait until so many requests wait at once."""
+        while self.waiting < count:
+            self.arrived.clear()
+            await self.arrived.wait()
+
+
+async def test_an_event_is_delivered_as_soon_as_it_is_on_disk(tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(tmp_path) as it:
+        await it.stand.endpoint(url=receiver.url())
+        accepted = await it.stand.accept(payload=b'{"b": 1, "a": 2}')
+        await it.reach(Status.DELIVERED)
+        (request,) = receiver.requests
+        assert request.body == b'{"b": 1, "a": 2}'
+        assert (request.headers["webhook-id"], request.headers["x-webhook-attempt"]) == (accepted.event, "1")
+        assert it.metrics.attempts[Outcome.SUCCESS] == it.metrics.deliveries[Status.DELIVERED] == 1
+        assert it.stand.lanes.in_flight == it.metrics.attempts_in_flight == 0
+
+
+async def test_an_endpoint_gets_as_many_at_once_as_it_allows(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+        await it.stand.endpoint(url=receiver.url(), max_in_flight=3)
+        for _ in range(10):
+            await it.stand.accept()
+        await gate.crowd(3)
+        gate.open.set()
+        await it.reach(Status.DELIVERED)
+        assert (gate.peak, len(receiver.requests)) == (3, 10)
+
+
+async def test_all_endpoints_together_get_as_many_at_once_as_is_allowed(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver, delivering(tmp_path, max_in_flight=4, per_endpoint=3) as it:
+        for number in range(3):
+            await it.stand.endpoint(f"ep_{number}", url=receiver.url())
+        for _ in range(5):
+            await it.stand.accept()
+        await gate.crowd(4)
+        gate.open.set()
+        await it.reach(Status.DELIVERED)
+        assert (gate.peak, len(receiver.requests)) == (4, 15)
+
+
+async def test_an_endpoint_that_hangs_delays_no_other(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as stuck, Receiver() as well, delivering(tmp_path, per_endpoint=2) as it:
+        await it.stand.endpoint("ep_stuck", url=stuck.url())
+        await it.stand.endpoint("ep_well", url=well.url())
+        for _ in range(20):
+            await it.stand.accept()
+        await it.reach(Status.DELIVERED, endpoint="ep_well")
+        assert len(well.requests) == 20
+        assert len(stuck.requests) <= 2
+
+
+async def test_a_retry_is_made_at_its_time(tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(SOON, 2 * SOON)) as it:
+        await it.stand.endpoint(url=receiver.url())
+        accepted = await it.stand.accept()
+        for wait in (SOON, 2 * SOON):
+            await it.reach(Status.PENDING)
+            it.stand.pass_time(wait)
+            await it.reach(Status.SENDING)
+        await it.reach(Status.FAILED, event=accepted.event)
+        (dead,) = await it.stand.deliveries(event=accepted.event)
+        attempts = await it.stand.attempts(dead.id)
+        begun = [attempt.started_at - attempts[0].started_at for attempt in attempts]
+        assert begun == [0, SOON, 3 * SOON]
+        assert [request.headers["x-webhook-attempt"] for request in receiver.requests] == ["1", "2", "3"]
+        assert {request.headers["webhook-id"] for request in receiver.requests} == {accepted.event}
+
+
+async def test_a_destinations_own_schedule_wins(tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
+        await it.stand.endpoint(url=receiver.url(), retry=())
+        accepted = await it.stand.accept()
+        await it.reach(Status.FAILED, event=accepted.event)
+        assert len(receiver.requests) == 1
+
+
+async def test_410_disables(tmp_path: Path) -> None:
+    async with Receiver(answering(GONE)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
+        await it.stand.endpoint(url=receiver.url())
+        accepted = await it.stand.accept()
+        await it.reach(Status.FAILED, event=accepted.event)
+        assert (await it.stand.store.endpoint("ep_1", None)).state is EndpointState.DISABLED
+
+
+async def test_paused_and_resumed(tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(tmp_path) as it:
+        await it.stand.endpoint(url=receiver.url(), state=EndpointState.PAUSED)
+        await it.stand.accept()
+        assert await it.stand.statuses() == [Status.PENDING]
+        await it.stand.store.change_endpoint("ep_1", None, lambda old: replace(old, state=EndpointState.ACTIVE))
+        await it.reach(Status.DELIVERED)
+        assert len(receiver.requests) == 1
+
+
+async def test_a_handler_is_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "hookd.handler"):
+        async with delivering(tmp_path) as it:
+            await it.stand.handlers(Handler("invite", ("automator.*",), "log:Invite sent to {name}"))
+            await it.stand.accept("automator.purchase", origin=Origin.INBOUND, payload=b'{"name": "Ada"}')
+            await it.reach(Status.DELIVERED)
+            assert "Invite sent to Ada" in caplog.messages
+            assert it.stand.lanes.in_flight == 0
+
+
+# Tests of an endpoint.
+
+
+async def test_a_successful_test_makes_what_waits_due(tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(DAY,)) as it:
+        endpoint = await it.stand.endpoint(url=receiver.url())
+        await it.stand.accept()
+        await it.reach(Status.PENDING)
+        receiver.behave = answering(OK)
+        attempt = await it.deliverer.test(endpoint)
+        assert (attempt.outcome, attempt.status_code, attempt.number) == (Outcome.SUCCESS, 200, 1)
+        await it.reach(Status.DELIVERED)
+        assert [request.headers["x-webhook-event"] for request in receiver.requests] == [
+            "purchase", "hookd.test", "purchase",
+        ]  # fmt: skip
+
+
+async def test_a_failed_test_is_not_tried_again(tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
+        endpoint = await it.stand.endpoint(url=receiver.url(), state=EndpointState.PAUSED)
+        assert (await it.deliverer.test(endpoint)).outcome is Outcome.HTTP_5XX
+        await it.reach(Status.FAILED)
+        assert await it.stand.types() == ["hookd.test"]
+
+
+# Stopping.
+
+
+async def test_a_drain_waits_for_what_is_in_flight_and_begins_nothing(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver, delivering(tmp_path, per_endpoint=1) as it:
+        await it.stand.endpoint(url=receiver.url())
+        await it.stand.accept()
+        await it.stand.accept()
+        await gate.crowd(1)
+        draining = asyncio.create_task(it.drain())
+        await asyncio.sleep(0)
+        await it.stand.accept()
+        gate.open.set()
+        await draining
+        await it.stand.settle()
+        assert await it.stand.statuses() == [Status.DELIVERED, Status.PENDING, Status.PENDING]
+        assert len(receiver.requests) == 1
+
+
+async def test_what_does_not_end_in_time_is_sent_again_under_the_same_number(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver:
+        async with delivering(tmp_path) as it:
+            await it.stand.endpoint(url=receiver.url())
+            accepted = await it.stand.accept()
+            await gate.crowd(1)
+            await it.drain(0)
+            assert await it.stand.statuses() == [Status.PENDING]
+        receiver.behave = answering(OK)
+        async with delivering(tmp_path) as it:
+            await it.reach(Status.DELIVERED)
+            (delivery,) = await it.stand.deliveries()
+            assert [attempt.number for attempt in await it.stand.attempts(delivery.id)] == [1]
+        sent = [(each.headers["webhook-id"], each.headers["x-webhook-attempt"]) for each in receiver.requests]
+        assert sent == [(accepted.event, "1")] * 2
+
+
+def until_taken(lanes: Lanes) -> None:
+    """Wait until a place is taken, with the event loop held up so that it can't yet hear of the commit."""
+    while not lanes.in_flight:
+        time.sleep(0)
+
+
+async def test_a_drain_waits_for_what_is_being_committed(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+        await it.stand.endpoint(url=receiver.url())
+        accepted = it.stand.store.accept(it.stand.draft())
+        await asyncio.sleep(0)  # the transaction is on its way to the store's thread
+        until_taken(it.stand.lanes)
+        await it.drain(0)
+        await accepted
+        assert await it.stand.statuses() == [Status.PENDING]
+
+
+# Faults.
+
+
+async def test_an_outcome_outlives_a_fault_of_the_storage(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+        await it.stand.endpoint(url=receiver.url())
+        await it.stand.accept()
+        await gate.crowd(1)
+        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+        gate.open.set()
+        while it.metrics.attempts_in_flight:
+            await it.deliverer.settled()
+        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        await it.reach(Status.DELIVERED)
+        assert len(receiver.requests) == 1
+
+
+async def test_a_claim_that_met_a_fault_is_made_again(tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
+        await it.stand.endpoint(url=receiver.url())
+        accepted = await it.stand.accept()
+        await it.reach(Status.PENDING)
+        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+        it.stand.pass_time(SOON)
+        while it.stand.store.fault is None:
+            with suppress(Exception):
+                await it.stand.settle()
+        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        await it.stand.mended()
+        it.stand.pass_time(DAY)
+        await it.reach(Status.FAILED, event=accepted.event)
+        assert len(receiver.requests) == 2
+
+
+class BrokenClockError(Exception):
+    """What a broken clock raises."""
+
+
+async def test_an_attempt_that_raises_takes_the_loop_down(tmp_path: Path) -> None:
+    def broken() -> int:
+        raise BrokenClockError
+
+    async with delivering(tmp_path, clock_of_attempts=broken) as it:
+        await it.stand.endpoint()
+        await it.stand.accept()
+        with pytest.raises(BrokenClockError):
+            await it.turning
