@@ -1,6 +1,7 @@
 """The one composition root: opens what the daemon is made of, starts it, and stops it in reverse order."""
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -37,6 +38,10 @@ SWITCH_INTERVAL = 0.0005
 EXPIRE_EVERY = 60.0
 """Seconds between steps of upkeep."""
 
+COLLECT_AFTER = (20_000, 20, 100)
+"""Thresholds of the garbage collector. Requests and attempts leave hardly a cycle behind, so that looking for them as
+often as by default costs each event more than its signature does."""
+
 KILLED_BY_INTERRUPT = 130
 
 log = logging.getLogger("hookd")
@@ -46,6 +51,8 @@ def serve(settings: Settings, path: Path | None) -> None:
     """Run the daemon until a signal ends it; StartError where it can't start. `path` is read again at SIGHUP."""
     logs.setup(settings.log.level, settings.log.format, sys.stderr)
     sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.freeze()  # what was loaded stays, and need not be looked through again
+    gc.set_threshold(*COLLECT_AFTER)
     with asyncio.Runner(loop_factory=_loop_factory()) as loop:
         loop.run(Daemon(settings, path).run())
 
