@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.crash import completeness, image
 from tests.crash.moments import Moment, plan
 from tests.crash.scene import Scene, staged
-from tests.crash.waiting import until_answered
+from tests.crash.waiting import PATIENCE, until_answered
 
 KILLS = int(os.environ.get("HOOKD_CRASH_KILLS", "25"))
 EVENTS = int(os.environ.get("HOOKD_CRASH_EVENTS", "2000"))
@@ -33,20 +33,25 @@ async def test_nothing_is_lost(tmp_path: Path) -> None:
 
 
 async def produce(scene: Scene) -> None:
-    """Publish one event after the other, as fast as the steady receiver gets them; send a webhook now and then."""
+    """Publish one event after the other, as fast as the steady receiver gets them.
+
+    Now and then send a webhook too, and both once more.
+    """
     steady_one = scene.witnesses[scene.steady]
     while len(scene.producer.payloads) < scene.wanted:
         await scene.quota.acquire()
         event = await scene.producer.publish()
         if len(scene.producer.payloads) % EVENTS_PER_WEBHOOK == 0:
-            await scene.partner.send()
+            await scene.partner.repeat(await scene.partner.send())
+            await scene.producer.repeat(event)
         await steady_one.seen[event].wait()
 
 
 async def live_and_die(scene: Scene, moment: Moment) -> None:
     """Let a life come to its moment, judge it, and begin the next."""
-    await moment(scene)
-    await scene.daemon.gone()
+    async with asyncio.timeout(PATIENCE):
+        await moment(scene)
+        await scene.daemon.gone()
     await judge_life(scene, moment.__name__)
     scene.holding.let_go()
     await scene.daemon.start()
