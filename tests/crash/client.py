@@ -72,14 +72,16 @@ class Producer:
         number = len(self.payloads)
         identity = f"order_{number}"
         self.payloads[identity] = b'{ "n":%d,\t"name": "Zo\xc3\xab \\u00eb", "b": 1.0,  "a": 1e3 }' % number
-        assert await self._send(identity) in (200, 202)
+        status = await self._send(identity)
+        assert status in (200, 202), f"{identity} was answered with {status}"
         self.told.add(identity)
         then()
         return identity
 
     async def repeat(self, identity: str) -> None:
         """Publish an event again that was acknowledged; it is known."""
-        assert await self._send(identity) == 200
+        status = await self._send(identity)
+        assert status == 200, f"{identity} was acknowledged before, and now answered with {status}"
 
     async def _send(self, identity: str) -> int:
         body = b'{"id": "%s", "type": "order.placed", "payload": %s}' % (identity.encode(), self.payloads[identity])

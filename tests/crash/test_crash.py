@@ -49,7 +49,7 @@ async def produce(scene: Scene) -> None:
 
 async def live_and_die(scene: Scene, moment: Moment) -> None:
     """Let a life come to its moment, judge it, and begin the next."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(2 * PATIENCE):
         await moment(scene)
         await scene.daemon.gone()
     await judge_life(scene, moment.__name__)
