@@ -74,7 +74,7 @@ class Store:
         return self._committer.submit(group, argument)
 
     async def _read(self, steps: Steps[T]) -> T:
-        return await self._reader.run(perform, steps)
+        return await self._reader.look(perform, steps)
 
     # Accepting, claiming, recording.
 
@@ -106,15 +106,16 @@ class Store:
 
     async def notice(self) -> None:
         """See whether another process has written the file, and if so look for what is due."""
-        version = await self._writer.run(data_version)
+        version = await self._writer.look(data_version)
         if version != self._version:
             self._directory.forget()
             await self._write(recover.scan, None)
             self._version = version
 
     async def expire_keys(self) -> None:
-        """Delete some dedupe keys that have expired."""
-        await self._write(events.expire_keys, None)
+        """Delete the dedupe keys that have expired, some at a time, so that no writer waits long."""
+        while await self._write(events.expire_keys, None):
+            pass
 
     async def set_handlers(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Know these handlers, by their ids, from now on; cancel what waits for others, and answer whose."""

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from hookd.errors import HookdError, Unavailable
 from hookd.store.context import Changes, Context
-from hookd.store.sqlite import Connection, perform, roll_back
+from hookd.store.sqlite import Connection, is_fault, perform, roll_back
 from hookd.store.statement import Steps
 
 A = TypeVar("A")
@@ -171,19 +171,13 @@ class Committer:
             except BaseException as error:
                 roll_back(connection)
                 self._abandon(context)
-                if _of_the_storage(error):
+                if is_fault(error):
                     raise StorageError(str(error)) from error
                 if carry_out is _apart:
                     raise
             else:
                 return Committed(answers, context.changes, len(writes), time.perf_counter() - started)
         raise AssertionError("unreachable")
-
-
-def _of_the_storage(error: BaseException) -> bool:
-    """Say whether an error is about where something was written, not about what."""
-    of_a_writer = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, of_a_writer)
 
 
 def _touch(connection: sqlite3.Connection) -> None:
@@ -214,7 +208,7 @@ def _apart(connection: sqlite3.Connection, context: Context, writes: Sequence[Wr
         try:
             answers[place] = perform(connection, write.group(context, [write.argument]))[0]
         except Exception as error:  # whatever it is, its own caller gets it
-            if _of_the_storage(error) or not connection.in_transaction:
+            if is_fault(error) or not connection.in_transaction:
                 raise  # and where SQLite ended the transaction by itself, so that nothing of it is left
             connection.execute("ROLLBACK TO alone")
             context.undo(before)

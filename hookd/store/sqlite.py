@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import aiosqlite
 
-from hookd.errors import StartError
+from hookd.errors import StartError, Unavailable
 from hookd.store.statement import Insert, Many, Query, Row, Steps
 
 P = ParamSpec("P")
@@ -34,6 +34,17 @@ class Connection(aiosqlite.Connection):
         """Call `function(sqlite3 connection, …)` on the connection's thread."""
         result: T = await self._execute(function, self._conn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
+
+    async def look(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call as `run` does; Unavailable where the storage can't be read."""
+        try:
+            return await self.run(function, *args, **kwargs)
+        except sqlite3.Error as error:
+            if not is_fault(error):
+                raise
+            raise Unavailable(str(error)) from error
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -168,6 +179,12 @@ def data_version(connection: sqlite3.Connection) -> int:
     """Answer a number that changes when another connection has written the file."""
     version: int = connection.execute("PRAGMA data_version").fetchone()[0]
     return version
+
+
+def is_fault(error: BaseException) -> bool:
+    """Say whether an error is about where something is written, not about what: the storage is at fault."""
+    of_a_writer = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, of_a_writer)
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hookd.ids import IdFactory
 from hookd.lanes import Lanes
-from hookd.model import Attempt, Delivery, Destination, Endpoint, Handler, Origin, Outcome, Status
+from hookd.model import Attempt, Delivery, Endpoint, Handler, Origin, Outcome, Status
 from hookd.policy.retry import decide
 from hookd.store import Accepted, Committed, DeliveryFilter, DeliveryRecord, Draft, Page, Result, Store, open_store
 from tests.nouns import ENDPOINT
@@ -161,8 +161,3 @@ async def stand_on(open_in: Open, folder: Path, clock: list[int] | None = None) 
         finally:
             store.stop()
             await stand.committing
-
-
-def in_flight(lanes: Lanes, destination: Destination) -> int:
-    """Answer how many places of a lane are taken."""
-    return lanes._lane(destination.id).in_flight

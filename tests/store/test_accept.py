@@ -7,7 +7,7 @@ import pytest
 from hookd.errors import Conflict, InvalidInput
 from hookd.model import EndpointState, Handler, Origin, Status
 from hookd.store import Key, KeyKind
-from tests.store.stand import DEDUPE, Stand, in_flight
+from tests.store.stand import DEDUPE, Stand
 
 
 async def test_an_event_goes_once_to_every_subscriber(stand: Stand) -> None:
@@ -99,14 +99,14 @@ async def test_a_paused_endpoint_gets_deliveries_that_wait(stand: Stand) -> None
 
 
 async def test_a_new_delivery_is_handed_over_already_claimed(stand: Stand) -> None:
-    endpoint = await stand.endpoint()
+    await stand.endpoint()
     stand.store.room = stand.lanes
     accepted = await stand.accept(payload=b'{"b": 1, "a": \x00\xff}')
     (claimed,) = stand.commits[-1].changes.claimed
     assert claimed.event.payload == b'{"b": 1, "a": \x00\xff}'
     assert (claimed.event.id, claimed.attempt_count) == (accepted.event, 0)
     assert await stand.statuses() == [Status.SENDING]
-    assert in_flight(stand.lanes, endpoint) == 1
+    assert stand.lanes.in_flight == 1
 
 
 async def test_a_full_lane_leaves_the_delivery_to_wait(stand: Stand) -> None:
@@ -213,3 +213,13 @@ async def test_many_events_at_once_keep_their_bytes_and_their_deliveries(stand: 
         answer = answers[number]
         assert (await stand.store.event(answer.event, None)).payload == payloads[number]
         assert len(await stand.deliveries(event=answer.event)) == 2
+
+
+async def test_upkeep_forgets_all_that_has_expired_however_much(stand: Stand) -> None:
+    drafts = [stand.draft(keys=(ID._replace(key=str(number)),), digest=b"1") for number in range(2500)]
+    await asyncio.gather(*map(stand.store.accept, drafts))
+    stand.pass_time(DEDUPE + 1)
+    await stand.store.expire_keys()
+    stand.pass_time(-1)
+    again = [stand.draft(keys=draft.keys, digest=b"2") for draft in drafts]
+    assert not any(answer.repeated for answer in await asyncio.gather(*map(stand.store.accept, again)))

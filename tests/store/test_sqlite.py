@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hookd.errors import StartError
+from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Status
 from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store
@@ -214,3 +214,21 @@ async def test_what_could_not_be_looked_at_is_looked_at_again(stand: Stand, tmp_
     await stand.mended()
     await stand.store.notice()
     assert stand.due() == {"ep_1": 7}
+
+
+async def test_a_file_that_can_not_be_read_is_a_fault_of_the_storage(open_in: Open, tmp_path: Path) -> None:
+    async with stand_on(open_in, tmp_path) as stand:
+        await stand.accept(payload=b"x" * 100_000)
+    async with stand_on(open_in, tmp_path) as stand:
+        spoil(tmp_path / "hookd.db")
+        for ask in (stand.store.totals, stand.deliveries, stand.accept):
+            with pytest.raises(Unavailable, match="malformed"):
+                await ask()
+
+
+def spoil(path: Path) -> None:
+    """Overwrite all but the file's first page, which has been read already."""
+    with path.open("r+b") as file:
+        length = file.seek(0, 2)
+        file.seek(4096)
+        file.write(b"\xff" * (length - 4096))
