@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -63,7 +64,9 @@ class Deliverer:
         self._runner = runner
         self._policy = policy
         self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
+        self._ahead: dict[str, deque[Delivery]] = {}
         self._claiming = False
         self._failure: BaseException | None = None
         store.on_commit = self.note
@@ -109,7 +112,9 @@ class Deliverer:
         for lane, at in changes.due.items():
             self._lanes.make_due(lane, at)
         for lane, due_at in changes.scanned.items():
-            self._lanes.set_due(lane, due_at)
+            self._lanes.scanned(lane, due_at)
+        for lane in changes.touched:
+            self._put_back(lane)
         for delivery in changes.claimed:
             self._begin(delivery)
         if changes.due or changes.scanned:
@@ -125,10 +130,17 @@ class Deliverer:
         self._wake.clear()
 
     def _begin(self, delivery: Delivery) -> None:
-        task = asyncio.get_running_loop().create_task(self._attempt(delivery))
-        self._attempts[task] = delivery
-        self._metrics.attempts_in_flight += 1
-        task.add_done_callback(self._ended)
+        """Begin the attempt, or have it wait for another of its lane to end, since it was claimed ahead of its time."""
+        lane = delivery.destination.id
+        if self._lanes.start(lane):
+            task = self._loop.create_task(self._work(delivery))
+            self._attempts[task] = delivery
+            self._metrics.attempts_in_flight += 1
+            task.add_done_callback(self._ended)
+        else:
+            self._ahead.setdefault(lane, deque()).append(delivery)
+            if not self._lanes.running(lane):
+                self._put_back(lane)  # nothing of it will end: let it be claimed again when there is room
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._attempts[task]
@@ -137,20 +149,48 @@ class Deliverer:
             self._failure = task.exception()  # an attempt never raises: go down with it rather than on blind
             self._wake.set()
 
-    async def _attempt(self, delivery: Delivery) -> None:
-        destination = delivery.destination
-        if isinstance(destination, Endpoint):
+    async def _work(self, delivery: Delivery) -> None:
+        """Make an attempt, and go on with what its lane has claimed ahead."""
+        lane = delivery.destination.id
+        if not isinstance(delivery.destination, Endpoint):
+            self._conclude(delivery, await self._runner.attempt(delivery, lambda: self._free(lane)))
+            return
+        following: Delivery | None = delivery
+        while following is not None:
+            delivery = following
             try:
                 attempt = await self._poster.attempt(delivery)
             finally:
-                self._free(destination.id)
-        else:
-            attempt = await self._runner.attempt(delivery, lambda: self._free(destination.id))
-        self._conclude(delivery, attempt)
+                self._free(lane)
+            self._conclude(delivery, attempt)
+            following = self._following(lane)
 
     def _free(self, lane: str) -> None:
-        if self._lanes.finish(lane):
+        if self._lanes.end(lane):
             self._wake.set()
+
+    def _following(self, lane: str) -> Delivery | None:
+        """Answer the next delivery that was claimed ahead, if its attempt may begin; it is this task's from now on."""
+        ahead = self._ahead.get(lane)
+        if not ahead:
+            return None
+        if not self._lanes.start(lane):
+            if not self._lanes.running(lane):
+                self._put_back(lane)
+            return None
+        delivery = ahead.popleft()
+        task = asyncio.current_task(self._loop)
+        if task is not None:
+            self._attempts[task] = delivery
+        return delivery
+
+    def _put_back(self, lane: str) -> None:
+        """Put back what was claimed ahead: its endpoint has changed, or it was cancelled, or there is no room."""
+        ahead = self._ahead.pop(lane, None)
+        if ahead:
+            for _ in ahead:
+                self._lanes.finish(lane)
+            self._store.release(list(ahead))
 
     def _conclude(self, delivery: Delivery, attempt: Attempt, schedule: tuple[int, ...] | None = None) -> None:
         """Decide what the attempt means, and record both."""
@@ -205,6 +245,8 @@ class Deliverer:
         self._wake.set()
         with suppress(Unavailable):
             await self._store.claim([])  # what is being committed may have claimed while there still was room
+        for lane in list(self._ahead):
+            self._put_back(lane)
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=seconds)
         abandoned = dict(self._attempts)

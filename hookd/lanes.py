@@ -5,15 +5,15 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hookd.model import Destination
+from hookd.model import Destination, Endpoint
 
 
 @dataclass(slots=True)
 class Lane:
-    """One destination's deliveries: how many are in flight, and when the next that waits is due.
+    """One destination's deliveries: how many are claimed and under way, and when the next that waits is due.
 
     Of the two counts each has one writer: `started` the store's thread, `finished` the event loop. So their
-    difference needs no lock, and is never less than what is really in flight.
+    difference needs no lock, and is never less than what is really claimed.
     """
 
     id: str
@@ -21,12 +21,23 @@ class Lane:
     """What the destination allows in flight, as the store's thread last saw it."""
     started: int = 0
     finished: int = 0
+    running: int = 0
+    """Attempts under way; what else is claimed waits for one of them to end."""
+    mark: int = 0
+    """What was finished when the last claim was asked for."""
+    pace: int = 0
+    """How many attempts ended while that claim was being committed."""
     due_at: int | None = None
 
     @property
-    def in_flight(self) -> int:
-        """Attempts under way."""
+    def claimed(self) -> int:
+        """Deliveries that are claimed, under way or about to be."""
         return self.started - self.finished
+
+    @property
+    def room(self) -> int:
+        """Places that are free, or will be by the time a claim is committed."""
+        return self.limit + self.pace - self.claimed
 
 
 class Lanes:
@@ -43,8 +54,8 @@ class Lanes:
 
     @property
     def in_flight(self) -> int:
-        """Attempts under way, in all lanes."""
-        return self._all.in_flight
+        """Deliveries that are claimed, in all lanes."""
+        return self._all.claimed
 
     def _lane(self, identity: str) -> Lane:
         return self._lanes.get(identity) or self._lanes.setdefault(identity, Lane(identity, self._per_endpoint))
@@ -52,15 +63,25 @@ class Lanes:
     # On the store's thread.
 
     def claimable(self, destination: Destination) -> int:
-        """Say how many deliveries of a destination may be claimed."""
+        """Say how many deliveries of a destination may be claimed.
+
+        An endpoint's may be claimed a little ahead, so that its attempts need not wait for the next commit; a
+        handler's never, since what is claimed counts as running where the process crashes.
+        """
+        lane = self._known(destination)
+        ahead = lane.pace if isinstance(destination, Endpoint) and lane.running else 0
+        return max(0, min(lane.limit + ahead - lane.claimed, self._all.room, self._share))
+
+    def _known(self, destination: Destination) -> Lane:
         lane = self._lane(destination.id)
         lane.limit = destination.max_in_flight or self._per_endpoint
-        return max(0, min(lane.limit - lane.in_flight, self._all.limit - self._all.in_flight, self._share))
+        return lane
 
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for a new delivery, unless older ones are due or the lane is full."""
-        due_at = self._lane(destination.id).due_at
-        if (due_at is not None and due_at <= now) or not self.claimable(destination):
+        lane = self._known(destination)
+        waiting = lane.due_at is not None and lane.due_at <= now
+        if waiting or lane.claimed >= lane.limit or self._all.claimed >= self._all.limit:
             return False
         self.hold(destination, 1)
         return True
@@ -76,14 +97,39 @@ class Lanes:
 
     # In the event loop.
 
+    def start(self, identity: str) -> bool:
+        """Begin an attempt of a claimed delivery, if there is room for it now."""
+        lane = self._lane(identity)
+        if lane.running >= lane.limit or self._all.running >= self._all.limit:
+            return False
+        lane.running += 1
+        self._all.running += 1
+        return True
+
+    def running(self, identity: str) -> int:
+        """Attempts of a lane that are under way."""
+        return self._lane(identity).running
+
+    def end(self, identity: str) -> bool:
+        """End an attempt, and free its place; answer whether something may be waiting for it."""
+        self._lane(identity).running -= 1
+        self._all.running -= 1
+        return self.finish(identity)
+
     def finish(self, identity: str) -> bool:
-        """Free the place of an attempt that has ended; answer whether something may be waiting for it."""
+        """Free the place of a claimed delivery; answer whether something may be waiting for it."""
         lane = self._lane(identity)
         lane.finished += 1
         self._all.finished += 1
         if lane.due_at is not None:
             self._ready[identity] = lane
         return bool(self._ready)
+
+    def scanned(self, identity: str, due_at: int | None) -> None:
+        """Note what a claim found: when the lane is due next. How many attempts ended meanwhile is its pace."""
+        for lane in (self._lane(identity), self._all):
+            lane.pace = min(lane.finished - lane.mark, lane.limit)
+        self.set_due(identity, due_at)
 
     def make_due(self, identity: str, at: int) -> None:
         """Note that something waits in a lane, due at `at` (epoch ms)."""
@@ -116,12 +162,14 @@ class Lanes:
         """
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
-        room = self._all.limit - self._all.in_flight
+        room = self._all.room
         while self._ready and len(picked) < min(most, room):
             identity, lane = self._ready.popitem(last=False)
-            if lane.due_at is not None and lane.due_at <= now and lane.in_flight < lane.limit:
+            if lane.due_at is not None and lane.due_at <= now and lane.room > 0:
+                lane.mark = lane.finished
                 picked.append(identity)
         if picked:
+            self._all.mark = self._all.finished
             self._share = room // len(picked)
         return picked
 

@@ -45,11 +45,20 @@ class Changes:
     """Lanes that have something due, and when (epoch ms)."""
     scanned: dict[str, int | None] = field(default_factory=dict)
     """Lanes that were claimed from, and when they are due next, all of `due` considered."""
+    touched: set[str] = field(default_factory=set)
+    """Lanes whose destination has changed, or of which something that is being sent is to stop."""
     concluded: Counter[Status] = field(default_factory=Counter)
 
     def mark(self) -> "Changes":
         """Answer a copy, to come back to."""
-        return Changes(list(self.claimed), list(self.held), dict(self.due), dict(self.scanned), Counter(self.concluded))
+        return Changes(
+            list(self.claimed),
+            list(self.held),
+            dict(self.due),
+            dict(self.scanned),
+            set(self.touched),
+            Counter(self.concluded),
+        )
 
     def make_due(self, lane: str, at: int) -> None:
         """Note that a lane has a row due at `at`."""

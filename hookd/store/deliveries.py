@@ -161,7 +161,7 @@ def cancel(context: Context, named: Sequence[Named]) -> Steps[list[DeliveryRecor
 
 
 def _cancel(context: Context, named: Named) -> Steps[DeliveryRecord]:
-    sequence, _, _, status = yield from _locate(named)
+    sequence, _, lane, status = yield from _locate(named)
     if status in (Status.DELIVERED, Status.FAILED):
         raise Conflict(f"{named.id} is {status} already; there is nothing left to cancel")
     parameters = {"sequence": sequence, "reason": "cancelled by hand"}
@@ -170,4 +170,5 @@ def _cancel(context: Context, named: Named) -> Steps[DeliveryRecord]:
         context.changes.concluded[Status.CANCELLED] += 1
     elif status is Status.SENDING:
         yield Query(SQL.stop, parameters)
+        context.changes.touched.add(lane)
     return (yield from _reread(sequence))

@@ -57,6 +57,7 @@ def change(context: Context, changes: Sequence[Change]) -> Steps[list[Endpoint |
         except HookdError as error:
             answers.append(error)
         else:
+            context.changes.touched.add(before.id)
             answers.append((yield from _store(context, before, after)))
     return answers
 
@@ -109,6 +110,7 @@ def disable(context: Context, endpoint: Endpoint, reason: str) -> Steps[Endpoint
 
 def cancel_waiting(context: Context, identity: str, reason: str) -> Steps[None]:
     """Cancel what waits for a destination; what is being sent is cancelled unless its attempt succeeds."""
+    context.changes.touched.add(identity)
     parameters = {"endpoint": identity, "reason": reason}
     waiting = yield Query(DELIVERIES.count_waiting, {"endpoint": identity})
     context.changes.concluded[Status.CANCELLED] += waiting[0][0]
