@@ -199,15 +199,16 @@ class Deliverer:
             schedule = policy.retry
             if isinstance(delivery.destination, Endpoint) and delivery.destination.retry is not None:
                 schedule = delivery.destination.retry
-        decision = decide(attempt, delivery.step, schedule, policy.jitter, self._clock(), self._rng)
+        now = self._clock()
+        decision = decide(attempt, delivery.step, schedule, policy.jitter, now, self._rng)
         self._store.record(Result(delivery, attempt, decision, policy.disable_after))
-        self._count(delivery, attempt, decision)
+        self._count(delivery, attempt, decision, now)
 
-    def _count(self, delivery: Delivery, attempt: Attempt, decision: Decision) -> None:
+    def _count(self, delivery: Delivery, attempt: Attempt, decision: Decision, now: int) -> None:
         self._metrics.attempts[attempt.outcome] += 1
         self._metrics.attempt_duration.observe(attempt.duration / 1000)
         if decision.status is Status.DELIVERED:
-            self._metrics.delivery_latency.observe(max(0, self._clock() - delivery.event.created_at) / 1000)
+            self._metrics.delivery_latency.observe(max(0, now - delivery.event.created_at) / 1000)
         if log.isEnabledFor(logging.INFO):
             wide(
                 log,
@@ -244,7 +245,7 @@ class Deliverer:
         self._store.room = None
         self._wake.set()
         with suppress(Unavailable):
-            await self._store.claim([])  # what is being committed may have claimed while there still was room
+            await self._store.flush()  # what is being committed may have claimed while there still was room
         for lane in list(self._ahead):
             self._put_back(lane)
         if self._attempts:
@@ -257,5 +258,6 @@ class Deliverer:
             log.warning(
                 "attempts did not end in time and will be made again", extra={"fields": {"count": len(abandoned)}}
             )
-            with suppress(Unavailable):  # the next start takes them up as it would after a crash
-                await self._store.release(list(abandoned.values()))
+            self._store.release(list(abandoned.values()))
+        with suppress(Unavailable):  # the next start takes it all up as it would after a crash
+            await self._store.flush()

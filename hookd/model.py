@@ -1,5 +1,7 @@
 """The nouns: event, endpoint, handler, source, trigger, delivery, attempt. All frozen.
 
+Those that come with every event are Structs, which are made in a tenth of a dataclass's time.
+
 Times are wall-clock milliseconds since 1970 UTC; durations are milliseconds; payloads are bytes as accepted.
 """
 
@@ -7,11 +9,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+
+from msgspec import Struct
 
 Clock = Callable[[], int]
 """Answers the wall-clock time in milliseconds since 1970 UTC."""
 
 PAYLOAD_TYPE = "application/json"
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 def wall_clock() -> int:
@@ -61,8 +68,7 @@ class Outcome(StrEnum):
     HANDLER_ERROR = "handler_error"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something that happened. `sequence` is its place in commit order."""
 
     sequence: int
@@ -129,8 +135,7 @@ class Handler:
 Destination = Endpoint | Handler
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """A claimed row of the outbox, ready for an attempt.
 
     `attempt_count` counts the attempts on record, so that the next one is `attempt_count + 1`; `step` is the place
@@ -145,8 +150,7 @@ class Delivery:
     step: int
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try at a delivery, as it is recorded. `retry_after` is what the receiver asked for, in milliseconds."""
 
     id: str
@@ -156,8 +160,8 @@ class Attempt:
     outcome: Outcome
     status_code: int | None = None
     error: str | None = None
-    request_headers: Mapping[str, str] = field(default_factory=dict)
-    response_headers: Mapping[str, str] = field(default_factory=dict)
+    request_headers: Mapping[str, str] = EMPTY
+    response_headers: Mapping[str, str] = EMPTY
     response_body: bytes = b""
     truncated: bool = False
     retry_after: int | None = None

@@ -1,7 +1,8 @@
 """Example nouns: whole, valid, and different where a test says so."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin
 
@@ -48,7 +49,7 @@ def delivery_to(destination: Destination, *, attempt_count: int = 0, **event: An
     return Delivery(
         sequence=1,
         id="dlv_1",
-        event=replace(EVENT, **event),
+        event=structs.replace(EVENT, **event),
         destination=destination,
         attempt_count=attempt_count,
         step=0,

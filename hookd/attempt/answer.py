@@ -11,7 +11,7 @@ from multidict import CIMultiDictProxy
 
 from hookd.attempt.headers import MASK
 from hookd.attempt.result import Result
-from hookd.model import Outcome
+from hookd.model import Clock, Outcome
 from hookd.text import printable
 
 READ: Final = 64 * 1024
@@ -41,8 +41,8 @@ async def read_body(content: StreamReader, body: bytearray) -> bool:
     return True
 
 
-def judge(response: ClientResponse, body: bytes, complete: bool, kept: int, now: int) -> Result:
-    """Say what an answer means, at `now` (milliseconds since 1970).
+def judge(response: ClientResponse, body: bytes, complete: bool, kept: int, clock: Clock) -> Result:
+    """Say what an answer means; the clock is asked where it names a date to come back at.
 
     `complete` tells whether `body` is all there was; `kept` is how many bytes of it are recorded.
     """
@@ -56,7 +56,7 @@ def judge(response: ClientResponse, body: bytes, complete: bool, kept: int, now:
         _recorded(response.headers),
         body[:kept],
         len(body) > kept or not complete,
-        None if wanted is None else parse_retry_after(wanted, now),
+        None if wanted is None else parse_retry_after(wanted, clock()),
     )
 
 

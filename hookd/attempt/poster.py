@@ -1,6 +1,5 @@
 """The poster: makes attempts, through one session."""
 
-import asyncio
 import io
 import logging
 from functools import lru_cache
@@ -11,6 +10,7 @@ import aiohttp
 from yarl import URL
 
 from hookd.attempt.answer import judge, read_body
+from hookd.attempt.deadline import Deadlines
 from hookd.attempt.failure import explain
 from hookd.attempt.headers import compose, masked
 from hookd.attempt.result import Result
@@ -45,6 +45,7 @@ class Poster:
         self._response_kept = response_kept
         self._clock = clock
         self._ids = ids
+        self._deadlines = Deadlines()
 
     async def attempt(self, delivery: Delivery) -> Attempt:
         """Send a delivery's event to its endpoint, once. Only cancellation is raised."""
@@ -82,7 +83,7 @@ class Poster:
         body = bytearray()
         complete = False
         try:
-            async with asyncio.timeout(timeout / 1000):
+            with self._deadlines.within(timeout / 1000):
                 data = payload if len(payload) <= LARGE else io.BytesIO(payload)
                 response = await self._session.post(url, data=data, headers=headers, allow_redirects=False)
                 complete = await read_body(response.content, body)
@@ -92,7 +93,7 @@ class Poster:
         finally:
             if response is not None and not response.closed:
                 response.close()  # and its connection: what was not read would be taken for the next answer
-        return judge(response, bytes(body), complete, self._response_kept, self._clock())
+        return judge(response, bytes(body), complete, self._response_kept, self._clock)
 
 
 @lru_cache(maxsize=4096)

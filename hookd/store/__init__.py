@@ -1,7 +1,6 @@
 """The store: events, endpoints, the outbox, attempts and dedupe keys, durable; one owner, one group commit."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,8 +29,6 @@ __all__ = [
 A = TypeVar("A")
 R = TypeVar("R")
 T = TypeVar("T")
-
-log = logging.getLogger("hookd.store")
 
 
 class Store:
@@ -88,11 +85,15 @@ class Store:
 
     def record(self, result: Result) -> None:
         """Record a result, now or, where the storage is at fault, as soon as it can be."""
-        self._committer.submit(record.record, result, keep=True).add_done_callback(_complain)
+        self._committer.entrust(record.record, result)
 
-    def release(self, claimed: Sequence[Delivery]) -> asyncio.Future[None]:
+    def release(self, claimed: Sequence[Delivery]) -> None:
         """Put claimed deliveries back that were not attempted to an end."""
-        return self._committer.submit(claim.release, claimed, keep=True)
+        self._committer.entrust(claim.release, claimed)
+
+    def flush(self) -> asyncio.Future[None]:
+        """Wait until all that was queued before is on disk."""
+        return self._committer.submit(claim.claim, (), last=True)
 
     # Upkeep.
 
@@ -179,15 +180,6 @@ class Store:
     def cancel(self, identity: str, tenant: str | None) -> asyncio.Future[DeliveryRecord]:
         """Cancel a delivery; one that is being sent is cancelled unless its attempt succeeds."""
         return self._write(deliveries.cancel, Named(identity, tenant))
-
-
-def _complain(recording: asyncio.Future[None]) -> None:
-    """Say that an outcome is not on record: nobody waits for it."""
-    if not recording.cancelled() and recording.exception() is not None:
-        log.error(
-            "an outcome could not be recorded; its delivery is made again at the next start",
-            exc_info=recording.exception(),
-        )
 
 
 @asynccontextmanager

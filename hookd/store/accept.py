@@ -1,9 +1,11 @@
 """Accepting events: dedupe, store, fan out; a whole batch in a handful of statements."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput
 from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
@@ -37,15 +39,14 @@ class Known(NamedTuple):
     deliveries: int
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """An event about to be stored. `digest` tells equal content from other content under the same key."""
 
     id: str
     tenant: str | None
     type: str
     origin: Origin
-    payload: bytes = field(repr=False)
+    payload: bytes
     content_type: str
     created_at: int
     digest: bytes = b""

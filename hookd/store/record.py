@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import Struct
+
 from hookd.model import (
     PAYLOAD_TYPE,
     Attempt,
@@ -26,8 +28,7 @@ from hookd.store.statement import Many, Query, Row, Steps, statements
 SQL = statements("record")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """An attempt that was made, and what was decided; `disable_after` is in milliseconds."""
 
     delivery: Delivery

@@ -1,11 +1,11 @@
 """When a delivery is tried again."""
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hookd.model import Attempt, Outcome, Status
 from hookd.policy.retry import decide

@@ -9,6 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from hookd.ids import IdFactory
 from hookd.lanes import Lanes
 from hookd.model import Attempt, Delivery, Endpoint, Handler, Origin, Outcome, Status
@@ -70,7 +72,7 @@ class Stand:
             content_type="application/json",
             created_at=self.now,
         )
-        return replace(draft, **changes)
+        return structs.replace(draft, **changes)
 
     async def accept(self, event_type: str = "purchase", **changes: Any) -> Accepted:
         return await self.store.accept(self.draft(event_type, **changes))

@@ -235,7 +235,8 @@ async def test_other_tenants_see_nothing_of_a_delivery(stand: Stand) -> None:
 async def test_released_it_is_sent_again_under_the_same_number(stand: Stand) -> None:
     await stand.endpoint()
     delivery = await stand.sent()
-    await stand.store.release([delivery])
+    stand.store.release([delivery])
+    await stand.store.flush()
     assert (await stand.delivery(delivery.id)).status is Status.PENDING
     assert stand.due() == {"ep_1": stand.now}
     (again,) = await stand.claim()
@@ -246,7 +247,8 @@ async def test_released_after_it_was_cancelled_it_is_cancelled(stand: Stand) -> 
     await stand.endpoint()
     delivery = await stand.sent()
     await stand.store.cancel(delivery.id, None)
-    await stand.store.release([delivery])
+    stand.store.release([delivery])
+    await stand.store.flush()
     told = await stand.delivery(delivery.id)
     assert (told.status, told.reason) == (Status.CANCELLED, "cancelled by hand")
 
