@@ -34,17 +34,14 @@ class Audit:
     """How many deliveries may be in flight, by endpoint."""
     before: Image = EMPTY
     """What was on disk when this life began."""
-    latest: dict[Key, Arrival] = field(default_factory=dict)
-    """The last that arrived of each delivery, in whichever life."""
 
     def close(self, now: Image, life: Arrivals) -> list[str]:
         """Judge a life by what it left on disk and what arrived in it."""
-        self.latest |= {key: arrivals[-1] for key, arrivals in life.items()}
         complaints = [
             *_sound(now),
             *_kept(self.promises, now),
             *_went_on(self.before, now),
-            *_bounded(now, self.latest, self.limits),
+            *_bounded(life, self.limits),
             *(complaint for key in life for complaint in _sent(key, life[key], self.before.outbox.get(key))),
             *(complaint for key, row in now.outbox.items() for complaint in self._recorded(key, row, life)),
             *(f"{key}: arrived, but is on no record" for key in life if key not in now.outbox),
@@ -104,25 +101,14 @@ def _went_on(before: Image, now: Image) -> Iterator[str]:
             yield f"{key}: went back from {row} to {later}"
 
 
-def _bounded(now: Image, latest: Mapping[Key, Arrival], limits: Mapping[str, int]) -> Iterator[str]:
-    """So much at most was under way to each when the process died: claimed, and not answered.
-
-    An answer frees a place a moment before it is on record, so that a little more may be sent again.
-    """
-    counts = Counter(
-        key.endpoint
-        for key, row in now.outbox.items()
-        if row.status == "sending" and not _answered(latest.get(key), row.attempt_count + 1)
-    )
+def _bounded(life: Arrivals, limits: Mapping[str, int]) -> Iterator[str]:
+    """So much at most was under way to each when the process died, and is made again."""
+    counts = Counter(key.endpoint for key in life for arrival in life[key] if arrival.answer is None)
     for endpoint, count in counts.items():
         if count > limits[endpoint]:
             yield f"{endpoint}: {count} were in flight, {limits[endpoint]} may be"
     if counts.total() > MAX_IN_FLIGHT:
         yield f"{counts} were in flight, {MAX_IN_FLIGHT} may be"
-
-
-def _answered(last: Arrival | None, attempt: int) -> bool:
-    return last is not None and last.attempt == attempt and last.answer is not None
 
 
 def _sent(key: Key, arrived: Sequence[Arrival], earlier: Row | None) -> Iterator[str]:
