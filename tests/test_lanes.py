@@ -18,44 +18,91 @@ NAMES = ("a", "b", "c", "d")
 
 @dataclass
 class World:
-    """Lanes beside the truth: when each waiting delivery is due, and which are in flight.
+    """Lanes beside the truth: when each waiting delivery is due, which are in flight, which are claimed ahead.
 
-    It plays the store's part: what it claims, and what it says of each lane, is what a claim says.
+    It plays the parts of the store and of the delivery loop: what it claims, begins and puts back is what they do.
     """
 
     lanes: Lanes = field(default_factory=lambda: Lanes(ALL, EACH))
     now: int = 0
     waiting: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in NAMES})
     in_flight: Counter[str] = field(default_factory=Counter)
+    ahead: Counter[str] = field(default_factory=Counter)
+    asked: list[str] = field(default_factory=list)
     limits: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(NAMES))
 
     def add(self, name: str, delay: int) -> None:
         """Accept a delivery: handed over at once where there is a place, and left to wait otherwise."""
         if delay == 0 and self.lanes.take(self.endpoint(name), self.now):
-            self.in_flight[name] += 1
-            return
-        self.waiting[name] = sorted([*self.waiting[name], self.now + delay])
-        self.lanes.make_due(name, self.now + delay)
+            self.begin(name)
+        else:
+            self.wait(name, self.now + delay)
+
+    def wait(self, name: str, at: int) -> None:
+        self.waiting[name] = sorted([*self.waiting[name], at])
+        self.lanes.make_due(name, at)
 
     def endpoint(self, name: str) -> Endpoint:
         return replace(ENDPOINT, id=name, max_in_flight=self.limits[name])
 
-    def claim(self) -> list[str]:
-        """Pick lanes and claim from them, as the delivery loop and the store do."""
-        picked = self.lanes.pick(self.now, MOST)
+    def ask(self) -> None:
+        """Pick lanes to claim from; attempts may end before the claim is on disk."""
+        self.asked = self.asked or self.lanes.pick(self.now, MOST)
+
+    def commit(self) -> list[str]:
+        """Claim from the lanes that were picked, and begin the attempts."""
+        picked, self.asked = self.asked, []
+        claimed: list[str] = []
         for name in picked:
             room = self.lanes.claimable(self.endpoint(name))
             due = [at for at in self.waiting[name] if at <= self.now][:room]
             self.lanes.hold(self.endpoint(name), len(due))
-            self.in_flight[name] += len(due)
             self.waiting[name] = self.waiting[name][len(due) :]
-            self.lanes.set_due(name, min(self.waiting[name], default=None))
+            claimed += [name] * len(due)
+        for name in picked:
+            self.lanes.scanned(name, min(self.waiting[name], default=None))
+        for name in claimed:
+            self.begin(name)
         return picked
 
+    def claim(self) -> list[str]:
+        self.ask()
+        return self.commit()
+
+    def rest(self) -> None:
+        """Claim until there is nothing to be claimed."""
+        for _ in range(200):
+            if not self.claim():
+                return
+        raise AssertionError("it never rests")
+
+    def begin(self, name: str) -> None:
+        if self.lanes.start(name):
+            self.in_flight[name] += 1
+            return
+        self.ahead[name] += 1
+        self.put_back(name)
+
+    def put_back(self, name: str) -> None:
+        """Put back what was claimed ahead, where no attempt's end will come upon it."""
+        if not self.lanes.running(name):
+            for _ in range(self.ahead.pop(name, 0)):
+                self.lanes.finish(name)
+                self.wait(name, self.now)
+
     def end(self, name: str) -> None:
-        if self.in_flight[name]:
-            self.in_flight[name] -= 1
-            self.lanes.finish(name)
+        """End an attempt, and go on with what was claimed ahead."""
+        if not self.in_flight[name]:
+            return
+        self.in_flight[name] -= 1
+        self.lanes.end(name)
+        if not self.ahead[name]:
+            return
+        if self.lanes.start(name):
+            self.ahead[name] -= 1
+            self.in_flight[name] += 1
+        else:
+            self.put_back(name)
 
     def limit(self, name: str) -> int:
         return self.limits[name] or EACH
@@ -76,7 +123,8 @@ steps = st.one_of(
     st.builds(lambda name, delay: lambda world: world.add(name, delay), names, st.integers(0, 5)),
     st.builds(lambda name: lambda world: world.end(name), names),
     st.builds(lambda by: lambda world: setattr(world, "now", world.now + by), st.integers(0, 4)),
-    st.just(World.claim),
+    st.just(World.ask),
+    st.just(World.commit),
 )
 limits = st.fixed_dictionaries({name: st.none() | st.integers(1, 5) for name in NAMES})
 
@@ -90,9 +138,9 @@ def test_limits_are_kept_and_no_lane_is_forgotten(
         step(world)
         assert world.in_flight.total() <= ALL
         assert all(world.in_flight[name] <= world.limit(name) for name in NAMES)
-        assert world.lanes.in_flight == world.in_flight.total()
-    while world.claim():
-        pass
+        assert world.lanes.in_flight == world.in_flight.total() + world.ahead.total()
+        assert all(world.in_flight[name] for name, count in world.ahead.items() if count)
+    world.rest()
     assert world.idle() == []
 
 
@@ -108,6 +156,7 @@ def test_everything_is_sent_in_the_end(course: list[Callable[[World], object]], 
         for name in NAMES:
             world.end(name)
     assert all(not waiting for waiting in world.waiting.values())
+    assert not world.ahead.total()
 
 
 @given(st.lists(steps, max_size=60))
@@ -115,8 +164,7 @@ def test_the_next_time_is_never_later_than_what_is_due_next(course: list[Callabl
     world = World()
     for step in course:
         step(world)
-    while world.claim():
-        pass
+    world.rest()
     coming = [at for name in NAMES for at in world.waiting[name][:1] if at > world.now]
     found = world.lanes.next_due()
     assert found is not None or not coming
