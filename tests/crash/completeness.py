@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.crash.image import Image, Key
-from tests.crash.moments import STUCK_AFTER
+from tests.crash.moments import GIVEN_UP, STUCK_AFTER
 from tests.crash.scene import Scene
 from tests.crash.witness import CLOSED, read_ledger
 
@@ -95,7 +95,7 @@ def _given_up(scene: Scene, end: Image) -> Iterator[str]:
         row = end.outbox[Key(STUCK, event)]
         if count != STUCK_AFTER or row.status != "failed":
             yield f"the stuck handler ran {count} times on {event}, and then was {row}"
-        if row.reason != f"the handler was running in {STUCK_AFTER} crashes":
+        if row.reason != GIVEN_UP:
             yield f"the stuck handler's dead letter gives as reason {row.reason}"
     if len(runs) != 1:
         yield f"the stuck handler ran on {len(runs)} events"

@@ -11,6 +11,9 @@ from tests.crash.witness import read_ledger
 STUCK_AFTER = 3
 """Crashes after which a handler is given up."""
 
+GIVEN_UP = f"the handler was running in {STUCK_AFTER} crashes"
+"""The reason that is then on record."""
+
 
 Moment = Callable[[Scene], Awaitable[None]]
 

@@ -9,9 +9,9 @@ import random
 from pathlib import Path
 
 from tests.crash import completeness, image
-from tests.crash.moments import Moment, plan
+from tests.crash.moments import GIVEN_UP, Moment, plan
 from tests.crash.scene import Scene, staged
-from tests.crash.waiting import PATIENCE, until_answered
+from tests.crash.waiting import PATIENCE, until, until_answered
 
 KILLS = int(os.environ.get("HOOKD_CRASH_KILLS", "25"))
 EVENTS = int(os.environ.get("HOOKD_CRASH_EVENTS", "2000"))
@@ -62,16 +62,27 @@ async def live_to_the_end(scene: Scene, producing: list[asyncio.Task[None]]) -> 
     await scene.daemon.ready()
     for _ in range(scene.wanted):
         scene.quota.release()
-    await asyncio.wait(producing)
+    await until(lambda: all(task.done() for task in producing), "all events are acknowledged")
     await until_answered(lambda: delivered(scene), "everything is delivered")
-    failed = await scene.client.read("/api/v1/deliveries?status=failed")
-    assert [delivery["reason"] for delivery in failed["data"]] == ["the handler was running in 3 crashes"]
+    await read_back(scene)
     assert await scene.daemon.stop() == 0
     await judge_life(scene, "the end")
 
 
 async def delivered(scene: Scene) -> bool:
+    """Say whether nothing waits any more."""
     return await scene.client.waiting() == 0
+
+
+async def read_back(scene: Scene) -> None:
+    """See that the API tells the same story: one dead letter with its reason, and attempts without a gap."""
+    failed = await scene.client.read("/api/v1/deliveries?status=failed")
+    assert [delivery["reason"] for delivery in failed["data"]] == [GIVEN_UP]
+    shown = await scene.client.read("/api/v1/deliveries?status=delivered")
+    for delivery in shown["data"]:
+        found = await scene.client.read(f"/api/v1/deliveries/{delivery['id']}")
+        numbers = [attempt["number"] for attempt in found["attempts"]]
+        assert numbers == list(range(1, delivery["attempt_count"] + 1)), found
 
 
 async def judge_life(scene: Scene, moment: str) -> None:
