@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from hookd.handlers import Runner
 from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, EndpointState, Handler, Origin, Outcome, Status
-from hookd.store import Committed
+from hookd.store import Committed, DeliveryRecord
 from tests.receivers import OK, Connection, Receiver, Request, answering
 from tests.store.stand import DAY, Stand, sqlite, stand_on
 
@@ -207,9 +208,78 @@ async def test_paused_and_resumed(tmp_path: Path) -> None:
         await it.stand.endpoint(url=receiver.url(), state=EndpointState.PAUSED)
         await it.stand.accept()
         assert await it.stand.statuses() == [Status.PENDING]
-        await it.stand.store.change_endpoint("ep_1", None, lambda old: replace(old, state=EndpointState.ACTIVE))
+        await change(it, state=EndpointState.ACTIVE)
         await it.reach(Status.DELIVERED)
         assert len(receiver.requests) == 1
+
+
+async def backlog(it: Delivering, receiver: Receiver, count: int) -> None:
+    """Leave many deliveries to wait for a paused endpoint, two at once; then resume it, until a fifth is sent."""
+    await it.stand.endpoint(url=receiver.url(), state=EndpointState.PAUSED, max_in_flight=2)
+    await asyncio.gather(*(it.stand.accept() for _ in range(count)))
+    await change(it, state=EndpointState.ACTIVE)
+    while len(receiver.requests) < count // 5:
+        it.stand.committed.clear()
+        await it.stand.committed.wait()
+
+
+async def change(it: Delivering, **changes: Any) -> None:
+    await it.stand.store.change_endpoint("ep_1", None, lambda before: replace(before, **changes))
+
+
+async def test_a_change_takes_effect_at_once_amid_a_backlog(tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(tmp_path) as it:
+        await backlog(it, receiver, 200)
+        await change(it, headers={"X-New": "1"})
+        before = len(receiver.requests)
+        await it.reach(Status.DELIVERED)
+        later = receiver.requests[before:]
+        assert later
+        assert sum("x-new" not in request.headers for request in later) <= 2, "these were in flight"
+        assert {request.headers["x-webhook-attempt"] for request in receiver.requests} == {"1"}
+        assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 200
+
+
+async def test_a_pause_takes_effect_at_once_amid_a_backlog(tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(tmp_path) as it:
+        await backlog(it, receiver, 200)
+        await change(it, state=EndpointState.PAUSED)
+        before = len(receiver.requests)
+        while Status.SENDING in await it.stand.statuses():
+            await it.stand.settle()
+        assert len(receiver.requests) - before <= 2, "these were in flight"
+        assert Status.PENDING in await it.stand.statuses()
+        assert it.stand.lanes.in_flight == 0
+        await change(it, state=EndpointState.ACTIVE)
+        await it.reach(Status.DELIVERED)
+        assert len(receiver.requests) == 200
+
+
+async def test_what_is_cancelled_amid_a_backlog_is_not_sent(tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(tmp_path) as it:
+        await backlog(it, receiver, 200)
+        cancelling = [it.stand.store.cancel(each.id, None) for each in await it.stand.deliveries()]
+        answers = await asyncio.gather(*cancelling, return_exceptions=True)
+        before = len(receiver.requests)
+        unsent = {each.event for each in answers if isinstance(each, DeliveryRecord) and each.status == "cancelled"}
+        while {Status.PENDING, Status.SENDING} & set(await it.stand.statuses()):
+            await it.stand.settle()
+        assert unsent
+        assert not unsent & {request.headers["webhook-id"] for request in receiver.requests[before + 2 :]}
+
+
+async def test_a_stop_amid_a_backlog_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+    async with Receiver() as receiver:
+        async with delivering(tmp_path) as it:
+            await backlog(it, receiver, 200)
+            await it.drain()
+            await it.stand.settle()
+            assert set(await it.stand.statuses()) == {Status.DELIVERED, Status.PENDING}
+        async with delivering(tmp_path) as it:
+            await it.reach(Status.DELIVERED)
+            assert (
+                len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 200
+            )
 
 
 async def test_a_handler_is_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
