@@ -130,6 +130,14 @@ async def test_long_ids_are_told_apart_to_their_last_character(receiver: Receive
     assert [(await receive(receiver, body)).repeated for body in bodies] == [False, False, True]
 
 
+@pytest.mark.parametrize("length", [1, LONGEST_KEY, 900])
+async def test_no_id_is_remembered_at_a_greater_length(stand: Stand, receiver: Receiver, length: int) -> None:
+    await receive(receiver, b'{"id": "%s"}' % (b"x" * length))
+    find = "SELECT max(length(key)) FROM dedupe"
+    (longest,) = await stand.store._reader.run(lambda raw: raw.execute(find).fetchone())
+    assert longest <= min(length, LONGEST_KEY)
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"id": null}', b"[]", b"1", b'"text"'])
 async def test_without_an_id_nothing_is_a_repetition(stand: Stand, receiver: Receiver, body: bytes) -> None:
     assert [(await receive(receiver, body)).repeated for _ in range(2)] == [False, False]
