@@ -32,7 +32,7 @@ from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
 from hookd.web.server import runner
 
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.0002
 """Seconds after which a busy event loop lets the store's thread have the interpreter, which it needs at every step."""
 
 EXPIRE_EVERY = 60.0
@@ -79,7 +79,7 @@ class Daemon:
         self._box = SiteBox(_site(settings))
         self._stop = asyncio.Event()
         self._deadline = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._hangup = asyncio.Event()
 
     async def run(self) -> None:
         """Start, serve until told to stop, and stop: intake first, then claiming, then what is in flight."""
@@ -137,11 +137,13 @@ class Daemon:
     async def _run_loops(self) -> None:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._store.run(), name="commit")
+            self._loops = loops
             upkeep = [loops.create_task(self._upkeep(), name="upkeep")]
             try:
-                _tell_of_gone(await self._store.recover(self._handlers()))
+                _tell_of_gone(await self._store.recover(_handlers(self._settings)))
                 loops.create_task(self._deliverer.run(), name="deliver")
                 upkeep.append(loops.create_task(self._deliverer.watch(), name="watch"))
+                upkeep.append(loops.create_task(self._reloading(), name="reload"))
                 async with self._serving():
                     self._listen_to_signals()
                     await self._greet()
@@ -157,9 +159,6 @@ class Daemon:
         left = self._deadline - asyncio.get_running_loop().time()
         await self._deliverer.drain(max(0.0, left))
         self._store.stop()
-
-    def _handlers(self) -> dict[str, Handler]:
-        return {handler.id: handler for handler in self._settings.handlers}
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -228,34 +227,39 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
 
     def _interrupt(self) -> None:
         if self._stop.is_set():
             os._exit(KILLED_BY_INTERRUPT)  # what is in flight is made again at the next start
         self._stop.set()
 
-    def _reload_soon(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _reloading(self) -> None:
+        """Reload at every SIGHUP, one at a time."""
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            self._metrics.last_reload_successful = await self._reload()
 
-    async def _reload(self) -> None:
-        """Take the configuration as a whole, or leave everything as it is."""
+    async def _reload(self) -> bool:
+        """Take the configuration as a whole, or leave everything as it is; answer which."""
         try:
             settings = read(self._path, os.environ)
+            _tell_of_gone(await self._store.set_handlers(_handlers(settings)))
         except ConfigError as error:
-            self._metrics.last_reload_successful = False
             for fault in error.faults:
                 log.error("the configuration was not reloaded", extra=_fields(key=fault.pointer, fault=fault.detail))
-            return
+            return False
+        except Unavailable as error:
+            log.error("the configuration was not reloaded", extra=_fields(fault=f"the store can't commit: {error}"))
+            return False
         for key in _fixed(self._settings, settings):
             log.warning("a changed setting takes effect at the next start", extra=_fields(key=key))
-        await self._apply(settings)
-        self._metrics.last_reload_successful = True
+        self._apply(settings)
         log.info("the configuration was reloaded")
+        return True
 
-    async def _apply(self, settings: Settings) -> None:
+    def _apply(self, settings: Settings) -> None:
         before, self._settings = self._settings, settings
         logs.setup(settings.log.level, settings.log.format, sys.stderr)
         self._box.site = _site(settings)
@@ -263,11 +267,13 @@ class Daemon:
         former = self._session
         if settings.network != before.network:
             self._session = _session(settings)  # kept connections would bypass the new rules
+            self._loops.create_task(self._retire(former), name="retire")
         self._deliverer.reconfigure(self._poster(), self._runner(), self._policy())
-        _tell_of_gone(await self._store.set_handlers(self._handlers()))
-        if former is not self._session:
-            await self._deliverer.settled()
-            await former.close()
+
+    async def _retire(self, session: ClientSession) -> None:
+        """Close a session once the attempts that go through it have ended."""
+        await self._deliverer.settled()
+        await session.close()
 
     async def _close_session(self) -> None:
         await self._session.close()
@@ -281,6 +287,10 @@ def _site(settings: Settings) -> Site:
         max_body=settings.server.max_body,
         guard=_guard(settings),
     )
+
+
+def _handlers(settings: Settings) -> dict[str, Handler]:
+    return {handler.id: handler for handler in settings.handlers}
 
 
 def _guard(settings: Settings) -> Guard:

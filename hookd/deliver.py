@@ -155,14 +155,17 @@ class Deliverer:
         if not isinstance(delivery.destination, Endpoint):
             self._conclude(delivery, await self._runner.attempt(delivery, lambda: self._free(lane)))
             return
+        poster = self._poster
         following: Delivery | None = delivery
         while following is not None:
             delivery = following
             try:
-                attempt = await self._poster.attempt(delivery)
+                attempt = await poster.attempt(delivery)
             finally:
                 self._free(lane)
             self._conclude(delivery, attempt)
+            if self._poster is not poster:
+                self._put_back(lane)  # for a task that makes attempts in the new way
             following = self._following(lane)
 
     def _free(self, lane: str) -> None:

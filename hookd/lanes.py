@@ -26,7 +26,7 @@ class Lane:
     mark: int = 0
     """What was finished when the last claim was asked for."""
     pace: int = 0
-    """How many attempts ended while that claim was being committed."""
+    """How many attempts will have ended when the next claim is committed, twice over, lest it come late."""
     due_at: int | None = None
 
     @property
@@ -126,9 +126,9 @@ class Lanes:
         return bool(self._ready)
 
     def scanned(self, identity: str, due_at: int | None) -> None:
-        """Note what a claim found: when the lane is due next. How many attempts ended meanwhile is its pace."""
+        """Note what a claim found: when the lane is due next. Its pace is how many attempts ended meanwhile."""
         for lane in (self._lane(identity), self._all):
-            lane.pace = min(lane.finished - lane.mark, lane.limit)
+            lane.pace = min(2 * (lane.finished - lane.mark), lane.limit)
         self.set_due(identity, due_at)
 
     def make_due(self, identity: str, at: int) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from hookd.errors import Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler
 from hookd.store import claim, deliveries, endpoints, events, record, recover, totals
@@ -120,8 +121,12 @@ class Store:
 
     async def set_handlers(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Know these handlers, by their ids, from now on; cancel what waits for others, and answer whose."""
-        self._directory.handlers = handlers
-        return await self._write(recover.orphans, None)
+        former, self._directory.handlers = self._directory.handlers, handlers
+        try:
+            return await self._write(recover.orphans, None)
+        except Unavailable:
+            self._directory.handlers = former
+            raise
 
     async def totals(self) -> Totals:
         """Count what waits, and the endpoints by state."""

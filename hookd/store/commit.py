@@ -30,7 +30,7 @@ LONGEST_PAUSE = 5.0
 BUSY = 8
 """Writes in one commit from which on the next one waits a little, for more to come together."""
 
-GATHER = 0.002
+GATHER = 0.005
 """Seconds of that wait: twice as many writes in a commit cost each of them two thirds."""
 
 CLOSED = "hookd is stopping"
