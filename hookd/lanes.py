@@ -26,7 +26,7 @@ class Lane:
     mark: int = 0
     """What was finished when the last claim was asked for."""
     pace: int = 0
-    """How many attempts will have ended when the next claim is committed, twice over, lest it come late."""
+    """How many attempts end while a claim is being committed, twice over lest the next come late; it falls slowly."""
     due_at: int | None = None
 
     @property
@@ -49,7 +49,6 @@ class Lanes:
         self._lanes: dict[str, Lane] = {}
         self._timers: list[tuple[int, str]] = []
         self._timed: set[tuple[int, str]] = set()  # the same, so that no timer is set twice
-        self._share = max_in_flight  # of all the room there is: what one lane may claim beside others
         self._ready: OrderedDict[str, Lane] = OrderedDict()
 
     @property
@@ -62,15 +61,15 @@ class Lanes:
 
     # On the store's thread.
 
-    def claimable(self, destination: Destination) -> int:
-        """Say how many deliveries of a destination may be claimed.
+    def claimable(self, destination: Destination, among: int) -> int:
+        """Say how many deliveries of a destination may be claimed, where so many lanes are still to share what is left.
 
         An endpoint's may be claimed a little ahead, so that its attempts need not wait for the next commit; a
         handler's never, since what is claimed counts as running where the process crashes.
         """
         lane = self._known(destination)
-        ahead = lane.pace if isinstance(destination, Endpoint) and lane.running else 0
-        return max(0, min(lane.limit + ahead - lane.claimed, self._all.room, self._share))
+        ahead = lane.pace if isinstance(destination, Endpoint) else 0
+        return max(0, min(lane.limit + ahead - lane.claimed, self._all.room // among))
 
     def _known(self, destination: Destination) -> Lane:
         lane = self._lane(destination.id)
@@ -128,7 +127,7 @@ class Lanes:
     def scanned(self, identity: str, due_at: int | None) -> None:
         """Note what a claim found: when the lane is due next. Its pace is how many attempts ended meanwhile."""
         for lane in (self._lane(identity), self._all):
-            lane.pace = min(2 * (lane.finished - lane.mark), lane.limit)
+            lane.pace = min(max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4), 3 * lane.limit)
         self.set_due(identity, due_at)
 
     def make_due(self, identity: str, at: int) -> None:
@@ -162,15 +161,14 @@ class Lanes:
         """
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
-        room = self._all.room
-        while self._ready and len(picked) < min(most, room):
+        most = min(most, self._all.room)
+        while self._ready and len(picked) < most:
             identity, lane = self._ready.popitem(last=False)
             if lane.due_at is not None and lane.due_at <= now and lane.room > 0:
                 lane.mark = lane.finished
                 picked.append(identity)
         if picked:
             self._all.mark = self._all.finished
-            self._share = room // len(picked)
         return picked
 
     def _fallen_due(self, now: int) -> Iterator[tuple[str, Lane]]:

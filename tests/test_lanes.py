@@ -53,8 +53,8 @@ class World:
         """Claim from the lanes that were picked, and begin the attempts."""
         picked, self.asked = self.asked, []
         claimed: list[str] = []
-        for name in picked:
-            room = self.lanes.claimable(self.endpoint(name))
+        for among, name in zip(range(len(picked), 0, -1), picked, strict=True):
+            room = self.lanes.claimable(self.endpoint(name), among)
             due = [at for at in self.waiting[name] if at <= self.now][:room]
             self.lanes.hold(self.endpoint(name), len(due))
             self.waiting[name] = self.waiting[name][len(due) :]
@@ -245,11 +245,11 @@ def test_new_limits_hold_at_once_and_what_is_beyond_them_ends_first() -> None:
     for _ in range(EACH):
         world.add("a", 0)
     world.lanes.reconfigure(2, 1)
-    assert world.lanes.claimable(world.endpoint("a")) == 0
-    assert world.lanes.claimable(world.endpoint("b")) == 0
+    assert world.lanes.claimable(world.endpoint("a"), 1) == 0
+    assert world.lanes.claimable(world.endpoint("b"), 1) == 0
     world.end("a")
     world.end("a")
-    assert world.lanes.claimable(world.endpoint("b")) == 1
+    assert world.lanes.claimable(world.endpoint("b"), 1) == 1
 
 
 def test_a_place_is_given_back() -> None:

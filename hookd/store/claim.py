@@ -20,21 +20,21 @@ def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None
     What was claimed, and when each lane is due next, goes to the changes.
     """
     claimed: list[Delivery] = []
-    if context.room is not None:
-        for lane in dict.fromkeys(lane for batch in batches for lane in batch):
-            claimed += yield from _claim_lane(context, lane)
+    lanes = dict.fromkeys(lane for batch in batches for lane in batch)
+    for among, lane in zip(range(len(lanes), 0, -1), lanes, strict=True):
+        claimed += yield from _claim_lane(context, lane, among)
     if claimed:
         yield Query(SQL.mark, {"sequences": text([delivery.sequence for delivery in claimed])})
         context.changes.claimed += claimed
     return [None] * len(batches)
 
 
-def _claim_lane(context: Context, lane: str) -> Steps[list[Delivery]]:
+def _claim_lane(context: Context, lane: str, among: int) -> Steps[list[Delivery]]:
     destination = yield from context.directory.find(lane)
     if destination is None or (isinstance(destination, Endpoint) and destination.state is not EndpointState.ACTIVE):
         context.changes.scanned[lane] = None  # what wakes the lane again is a change of its state
         return []
-    room = context.room.claimable(destination) if context.room else 0
+    room = 0 if context.room is None else context.room.claimable(destination, among)
     found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1})
     claimed, due = _read(found[0][0], found[0][1] or b"", destination, room, context.now)
     context.hold(destination, len(claimed))

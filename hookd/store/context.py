@@ -23,8 +23,8 @@ class Room(Protocol):
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for one delivery, if the destination has one and nothing older is due."""
 
-    def claimable(self, destination: Destination) -> int:
-        """Say how many waiting deliveries may be claimed."""
+    def claimable(self, destination: Destination, among: int) -> int:
+        """Say how many waiting deliveries may be claimed, where so many lanes are still to share what is left."""
 
     def hold(self, destination: Destination, count: int) -> None:
         """Take the places of deliveries that were claimed."""
