@@ -5,13 +5,14 @@ from hashlib import sha256
 
 from hookd.ids import IdFactory
 from hookd.metrics import Metrics
-from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Origin
+from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Event, Origin
 from hookd.store import Accepted, Draft, Key, KeyKind, Store
 
 PUBLISHED = "api"
 """Where published events come from, in the metrics."""
 
 TEST_TYPE = "hookd.test"
+TEST_PAYLOAD = b'{"message":"This is a test from hookd."}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,53 +58,35 @@ class Acceptor:
             keys.append(Key(KeyKind.PRODUCER_ID, owner, publication.id))
         if publication.idempotency_key is not None:
             keys.append(Key(KeyKind.IDEMPOTENCY_KEY, owner, publication.idempotency_key))
-        draft = Draft(
-            id=publication.id or new_id or self.new_id(),
-            tenant=publication.tenant,
-            type=publication.type,
-            origin=Origin.PUBLISHED,
-            payload=publication.payload,
-            content_type=PAYLOAD_TYPE,
-            created_at=self._clock(),
-            digest=_digest(publication) if keys else b"",
-            keys=tuple(keys),
-            endpoints=publication.endpoints,
+        identity = publication.id or new_id or self.new_id()
+        event = self._event(
+            identity, publication.tenant, publication.type, Origin.PUBLISHED, publication.payload, PAYLOAD_TYPE
         )
+        digest = _digest(publication) if keys else b""
+        draft = Draft(event, digest, tuple(keys), publication.endpoints)
         return self._receipt(await self._accept(draft, PUBLISHED), publication.type)
 
     async def admit(  # the parts of a verified request, each with its name
         self, *, source: str, tenant: str | None, event_type: str, key: str | None, body: bytes, content_type: str
     ) -> Accepted:
         """Store an inbound event, unless its source has sent it before; return once it is on disk."""
-        draft = Draft(
-            id=self.new_id(),
-            tenant=tenant,
-            type=event_type,
-            origin=Origin.INBOUND,
-            payload=body,
-            content_type=content_type,
-            created_at=self._clock(),
-            keys=() if key is None else (Key(KeyKind.INBOUND_ID, source, key),),
-        )
+        event = self._event(self.new_id(), tenant, event_type, Origin.INBOUND, body, content_type)
+        draft = Draft(event, keys=() if key is None else (Key(KeyKind.INBOUND_ID, source, key),))
         return await self._accept(draft, source)
 
     async def test(self, endpoint: Endpoint) -> Delivery:
         """Store a `hookd.test` event for one endpoint, and answer its delivery, claimed."""
-        draft = Draft(
-            id=self.new_id(),
-            tenant=endpoint.tenant,
-            type=TEST_TYPE,
-            origin=Origin.OPERATIONAL,
-            payload=b'{"message":"This is a test from hookd."}',
-            content_type=PAYLOAD_TYPE,
-            created_at=self._clock(),
-            endpoints=(endpoint.id,),
-            direct=True,
-        )
+        event = self._event(self.new_id(), endpoint.tenant, TEST_TYPE, Origin.OPERATIONAL, TEST_PAYLOAD, PAYLOAD_TYPE)
+        draft = Draft(event, endpoints=(endpoint.id,), direct=True)
         accepted = await self._store.accept(draft)
         if accepted.delivery is None:
             raise AssertionError("a direct draft is answered with its delivery")
         return accepted.delivery
+
+    def _event(
+        self, identity: str, tenant: str | None, event_type: str, origin: Origin, payload: bytes, content_type: str
+    ) -> Event:
+        return Event(identity, tenant, event_type, origin, payload, content_type, self._clock())
 
     async def _accept(self, draft: Draft, source: str) -> Accepted:
         accepted = await self._store.accept(draft)

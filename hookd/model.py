@@ -69,9 +69,8 @@ class Outcome(StrEnum):
 
 
 class Event(Struct, frozen=True):
-    """Something that happened. `sequence` is its place in commit order."""
+    """Something that happened."""
 
-    sequence: int
     id: str
     tenant: str | None
     type: str

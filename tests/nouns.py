@@ -9,7 +9,6 @@ from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, O
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 EVENT = Event(
-    sequence=1,
     id="evt_1",
     tenant=None,
     type="lms.purchase",

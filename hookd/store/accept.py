@@ -1,6 +1,6 @@
 """Accepting events: dedupe, store, fan out; a whole batch in a handful of statements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -8,8 +8,9 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput
-from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
+from hookd.model import PAYLOAD_TYPE, Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
 from hookd.store.context import Context
+from hookd.store.rows import text
 from hookd.store.statement import Insert, Many, Row, Steps, statements
 
 SQL = statements("accept")
@@ -42,13 +43,7 @@ class Known(NamedTuple):
 class Draft(Struct, frozen=True):
     """An event about to be stored. `digest` tells equal content from other content under the same key."""
 
-    id: str
-    tenant: str | None
-    type: str
-    origin: Origin
-    payload: bytes
-    content_type: str
-    created_at: int
+    event: Event
     digest: bytes = b""
     keys: tuple[Key, ...] = ()
     endpoints: tuple[str, ...] | None = None
@@ -77,6 +72,12 @@ class _Fresh:
     destinations: Sequence[Destination]
 
 
+def operational(context: Context, tenant: str | None, event_type: str, payload: Mapping[str, object]) -> Draft:
+    """Make a draft of something that hookd itself has to tell."""
+    body = text(payload).encode()
+    return Draft(Event(context.ids("evt"), tenant, event_type, Origin.OPERATIONAL, body, PAYLOAD_TYPE, context.now))
+
+
 def accept(context: Context, drafts: Sequence[Draft]) -> Steps[list[Accepted | HookdError]]:
     """Store a batch of drafts and fan them out; a draft that can't be accepted is answered by its error."""
     known = yield from _known(context, drafts)
@@ -87,9 +88,9 @@ def accept(context: Context, drafts: Sequence[Draft]) -> Steps[list[Accepted | H
         if answer is None:
             try:
                 destinations = yield from _destinations(context, draft)
-                answer = Accepted(draft.id, len(destinations))
+                answer = Accepted(draft.event.id, len(destinations))
                 fresh.append(_Fresh(place, draft, destinations))
-                known.update((key, Known(draft.digest, draft.id, len(destinations))) for key in draft.keys)
+                known.update((key, Known(draft.digest, draft.event.id, len(destinations))) for key in draft.keys)
             except InvalidInput as error:
                 answer = error
         answers.append(answer)
@@ -128,45 +129,46 @@ def _earlier(draft: Draft, known: dict[Key, Known]) -> Accepted | HookdError | N
 
 def _destinations(context: Context, draft: Draft) -> Steps[Sequence[Destination]]:
     if draft.endpoints is None:
-        return (yield from context.directory.match(draft.tenant, draft.type, draft.origin))
+        return (yield from context.directory.match(draft.event))
     found: dict[str, Destination] = {}
     for place, identity in enumerate(draft.endpoints):
         destination = yield from context.directory.find(identity)
-        if not isinstance(destination, Endpoint) or destination.tenant != draft.tenant:
+        if not isinstance(destination, Endpoint) or destination.tenant != draft.event.tenant:
             raise InvalidInput(Fault(f"#/endpoints/{place}", f"there is no endpoint {identity} for this tenant"))
         found[identity] = destination
     return list(found.values())
 
 
 def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | HookdError]) -> Steps[None]:
-    drafts = [each.draft for each in fresh]
-    sequences = yield Insert(SQL.insert_events, [_event_row(draft) for draft in drafts])
-    fan = [(each, event, to) for each, event in zip(fresh, sequences, strict=True) for to in each.destinations]
-    outbox = [_outbox_row(context, each.draft, event, destination) for each, event, destination in fan]
+    sequences = yield Insert(SQL.insert_events, [_event_row(each.draft.event) for each in fresh])
+    fan = [(each, sequence, to) for each, sequence in zip(fresh, sequences, strict=True) for to in each.destinations]
+    outbox = [_outbox_row(context, each.draft, sequence, destination) for each, sequence, destination in fan]
     if outbox:
         numbers = yield Insert(SQL.insert_outbox, outbox)
-        for row, number, (each, event, destination) in zip(outbox, numbers, fan, strict=True):
-            _hand_over(context, row, number, event, each, destination, answers)
-    keys = [
-        (*key, draft.digest, draft.id, len(each.destinations), draft.created_at)
-        for each, draft in zip(fresh, drafts, strict=True)
-        for key in draft.keys
-    ]
+        for row, number, (each, _, destination) in zip(outbox, numbers, fan, strict=True):
+            _hand_over(context, row, number, each, destination, answers)
+    keys = [_key_row(key, each) for each in fresh for key in each.draft.keys]
     if keys:
         yield Many(SQL.remember, keys)
 
 
-def _event_row(draft: Draft) -> Row:
+def _event_row(event: Event) -> Row:
     return (
-        draft.id, draft.tenant or "", draft.type, draft.origin, draft.payload, draft.content_type, draft.created_at,
+        event.id, event.tenant or "", event.type, event.origin.value, event.payload, event.content_type,
+        event.created_at,
     )  # fmt: skip
+
+
+def _key_row(key: Key, each: _Fresh) -> Row:
+    draft = each.draft
+    return (*key, draft.digest, draft.event.id, len(each.destinations), draft.event.created_at)
 
 
 def _outbox_row(context: Context, draft: Draft, event: int, destination: Destination) -> Row:
     status, reason = _first_status(context, draft, destination)
     return (
-        context.ids("dlv"), event, destination.id, draft.tenant or "", draft.type, status, reason, context.now,
-        context.now,
+        context.ids("dlv"), event, destination.id, draft.event.tenant or "", draft.event.type, status.value, reason,
+        context.now, context.now,
     )  # fmt: skip
 
 
@@ -186,33 +188,20 @@ def _hand_over(
     context: Context,
     row: Row,
     number: int,
-    event: int,
     each: _Fresh,
     destination: Destination,
     answers: list[Accepted | HookdError],
 ) -> None:
     """Tell the delivery loop of a new row: to be sent now, or due."""
-    status = row[5]
-    if status is Status.PENDING:
+    identity, status = row[0], row[5]
+    if status == Status.PENDING:
         context.changes.make_due(destination.id, context.now)
-    elif status is Status.CANCELLED:
-        context.changes.concluded[status] += 1
+    elif status == Status.CANCELLED:
+        context.changes.concluded[Status.CANCELLED] += 1
     else:
-        delivery = Delivery(number, row[0], _event(each.draft, event), destination, attempt_count=0, step=0)
+        event = each.draft.event
+        delivery = Delivery(number, identity, event, destination, attempt_count=0, step=0)
         if each.draft.direct:
-            answers[each.place] = Accepted(each.draft.id, len(each.destinations), delivery=delivery)
+            answers[each.place] = Accepted(event.id, len(each.destinations), delivery=delivery)
         else:
             context.changes.claimed.append(delivery)
-
-
-def _event(draft: Draft, sequence: int) -> Event:
-    return Event(
-        sequence,
-        draft.id,
-        draft.tenant,
-        draft.type,
-        draft.origin,
-        draft.payload,
-        draft.content_type,
-        draft.created_at,
-    )

@@ -11,7 +11,7 @@ from hookd.store.statement import Query, Steps, statements
 
 SQL = statements("claim")
 
-_decode = msgspec.json.Decoder(list[tuple[int, str, int, int, int, int, str, str, str, str, str, int, int]]).decode
+_decode = msgspec.json.Decoder(list[tuple[int, str, int, int, int, str, str, str, str, str, int, int]]).decode
 
 
 def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None]]:
@@ -48,27 +48,27 @@ def _read(
     """Read at most `room` due deliveries, and when the next one is due."""
     claimed: list[Delivery] = []
     start = 0
-    for (
-        sequence,
-        id_,
-        attempts,
-        step,
-        due,
-        number,
-        event,
-        tenant,
-        type_,
-        origin,
-        content,
-        created,
-        size,
-    ) in _decode(columns):
-        if due > now or len(claimed) == room:
-            return claimed, due
+    for row in _decode(columns):
+        (
+            sequence,
+            identity,
+            attempt_count,
+            step,
+            due_at,
+            event,
+            tenant,
+            type_,
+            origin,
+            content_type,
+            created_at,
+            size,
+        ) = row
+        if due_at > now or len(claimed) == room:
+            return claimed, due_at
         payload = payloads[start : start + size]
         start += size
-        noun = Event(number, event, tenant or None, type_, Origin(origin), payload, content, created)
-        claimed.append(Delivery(sequence, id_, noun, destination, attempts, step))
+        noun = Event(event, tenant or None, type_, Origin(origin), payload, content_type, created_at)
+        claimed.append(Delivery(sequence, identity, noun, destination, attempt_count, step))
     return claimed, None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hookd.ids import IdFactory
-from hookd.model import Delivery, Destination, Endpoint, Handler, Origin, Status
+from hookd.model import Delivery, Destination, Endpoint, Event, Handler, Origin, Status
 from hookd.policy.match import candidates, matches
 from hookd.store import rows
 from hookd.store.statement import Query, Steps, statements
@@ -98,12 +98,12 @@ class Directory:
                 self.put(found)
         return found
 
-    def match(self, tenant: str | None, event_type: str, origin: Origin) -> Steps[list[Destination]]:
+    def match(self, event: Event) -> Steps[list[Destination]]:
         """Answer every destination that subscribes to an event: handlers first, then endpoints of its tenant."""
         found: list[Destination] = [
-            handler for handler in self.handlers.values() if matches(handler.event_types, event_type, origin)
+            handler for handler in self.handlers.values() if matches(handler.event_types, event.type, event.origin)
         ]
-        for identity in (yield from self._subscribers(tenant, event_type, origin)):
+        for identity in (yield from self._subscribers(event.tenant, event.type, event.origin)):
             destination = yield from self.find(identity)
             if destination is not None:
                 found.append(destination)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hookd.errors import HookdError, NotFound
-from hookd.model import PAYLOAD_TYPE, Endpoint, EndpointState, Origin, Status
+from hookd.model import Endpoint, EndpointState, Status
 from hookd.store import rows
-from hookd.store.accept import Draft, accept
+from hookd.store.accept import accept, operational
 from hookd.store.context import Context
 from hookd.store.page import Listing, Page, cut
 from hookd.store.statement import Many, Query, Steps, statements
@@ -104,7 +104,8 @@ def disable(context: Context, endpoint: Endpoint, reason: str) -> Steps[Endpoint
     yield Query(SQL.update, rows.endpoint_row(endpoint))
     context.directory.put(endpoint)
     yield from cancel_waiting(context, endpoint.id, f"the endpoint is disabled: {reason}")
-    yield from accept(context, [_disabled(context, endpoint, reason)])
+    told = {"endpoint": endpoint.id, "url": endpoint.url, "reason": reason}
+    yield from accept(context, [operational(context, endpoint.tenant, "hookd.endpoint.disabled", told)])
     return endpoint
 
 
@@ -116,19 +117,6 @@ def cancel_waiting(context: Context, identity: str, reason: str) -> Steps[None]:
     context.changes.concluded[Status.CANCELLED] += waiting[0][0]
     yield Query(DELIVERIES.cancel_waiting, parameters)
     yield Query(DELIVERIES.stop_sending, parameters)
-
-
-def _disabled(context: Context, endpoint: Endpoint, reason: str) -> Draft:
-    payload = {"endpoint": endpoint.id, "url": endpoint.url, "reason": reason}
-    return Draft(
-        id=context.ids("evt"),
-        tenant=endpoint.tenant,
-        type="hookd.endpoint.disabled",
-        origin=Origin.OPERATIONAL,
-        payload=rows.text(payload).encode(),
-        content_type=PAYLOAD_TYPE,
-        created_at=context.now,
-    )
 
 
 def delete(context: Context, endpoints: Sequence[Named]) -> Steps[list[HookdError | None]]:

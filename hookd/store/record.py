@@ -1,12 +1,11 @@
 """Recording what came of attempts, in one transaction with all that follows from it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from msgspec import Struct
 
 from hookd.model import (
-    PAYLOAD_TYPE,
     Attempt,
     Delivery,
     Destination,
@@ -20,7 +19,7 @@ from hookd.policy import failing
 from hookd.policy.failing import Failing
 from hookd.policy.retry import GONE, Decision
 from hookd.store import rows
-from hookd.store.accept import Draft, accept
+from hookd.store.accept import accept, operational
 from hookd.store.context import Context
 from hookd.store.endpoints import disable
 from hookd.store.statement import Many, Query, Row, Steps, statements
@@ -71,7 +70,7 @@ def _conclusion(result: Result, now: int) -> Row:
     pending = decision.status is Status.PENDING
     return (
         delivery.sequence,
-        decision.status,
+        decision.status.value,
         decision.reason,
         delivery.attempt_count + 1,
         delivery.step + pending,
@@ -134,6 +133,11 @@ class DeadLetter:
     reason: str | None
     last_error: str | None = None
 
+    @property
+    def told(self) -> dict[str, object]:
+        """The event's payload."""
+        return {name: value for name, value in asdict(self).items() if name != "tenant"}
+
 
 def _dead_letter(result: Result) -> DeadLetter:
     delivery = result.delivery
@@ -155,27 +159,6 @@ def _tenant(destination: Destination, delivery: Delivery) -> str | None:
 
 def report_failed(context: Context, dead_letters: Iterable[DeadLetter]) -> Steps[None]:
     """Publish `hookd.delivery.failed` for each."""
-    drafts = [
-        Draft(
-            id=context.ids("evt"),
-            tenant=dead.tenant,
-            type="hookd.delivery.failed",
-            origin=Origin.OPERATIONAL,
-            payload=rows.text(
-                {
-                    "delivery": dead.delivery,
-                    "event": dead.event,
-                    "event_type": dead.event_type,
-                    "endpoint": dead.endpoint,
-                    "attempt_count": dead.attempt_count,
-                    "reason": dead.reason,
-                    "last_error": dead.last_error,
-                }
-            ).encode(),
-            content_type=PAYLOAD_TYPE,
-            created_at=context.now,
-        )
-        for dead in dead_letters
-    ]
+    drafts = [operational(context, dead.tenant, "hookd.delivery.failed", dead.told) for dead in dead_letters]
     if drafts:
         yield from accept(context, drafts)

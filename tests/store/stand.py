@@ -13,7 +13,7 @@ from msgspec import structs
 
 from hookd.ids import IdFactory
 from hookd.lanes import Lanes
-from hookd.model import Attempt, Delivery, Endpoint, Handler, Origin, Outcome, Status
+from hookd.model import Attempt, Delivery, Endpoint, Event, Handler, Origin, Outcome, Status
 from hookd.policy.retry import decide
 from hookd.store import Accepted, Committed, DeliveryFilter, DeliveryRecord, Draft, Page, Result, Store, open_store
 from tests.nouns import ENDPOINT
@@ -63,7 +63,7 @@ class Stand:
         return await self.store.recover({handler.id: handler for handler in handlers})
 
     def draft(self, event_type: str = "purchase", **changes: Any) -> Draft:
-        draft = Draft(
+        event = Event(
             id=self.ids("evt"),
             tenant=None,
             type=event_type,
@@ -72,7 +72,8 @@ class Stand:
             content_type="application/json",
             created_at=self.now,
         )
-        return structs.replace(draft, **changes)
+        of_event = {name: changes.pop(name) for name in Event.__struct_fields__ if name in changes}
+        return Draft(structs.replace(event, **of_event), **changes)
 
     async def accept(self, event_type: str = "purchase", **changes: Any) -> Accepted:
         return await self.store.accept(self.draft(event_type, **changes))

@@ -161,7 +161,7 @@ async def test_a_key_with_other_content_is_refused(
         await kept
     with pytest.raises(error, match="order-1"):
         await stand.store.accept(second)
-    assert (await kept).event == first.id
+    assert (await kept).event == first.event.id
     assert len(await stand.types()) == 1
 
 

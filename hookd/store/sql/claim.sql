@@ -5,11 +5,11 @@
 -- since each row that crosses into Python costs the thread a wait for the interpreter's lock: the columns as JSON,
 -- the payloads end to end as one BLOB (JSON could not carry their bytes), cut apart by their lengths.
 -- name: oldest
-SELECT json_group_array(json_array(sequence, id, attempt_count, step, due_at, event, event_id, tenant, type, origin,
+SELECT json_group_array(json_array(sequence, id, attempt_count, step, due_at, event_id, tenant, type, origin,
         content_type, created_at, length(payload))),
     CAST(group_concat(payload, '') AS BLOB)
 FROM (
-    SELECT outbox.sequence, outbox.id, outbox.attempt_count, outbox.step, outbox.due_at, outbox.event,
+    SELECT outbox.sequence, outbox.id, outbox.attempt_count, outbox.step, outbox.due_at,
         events.id AS event_id, events.tenant, events.type, events.origin, events.content_type, events.created_at,
         CASE WHEN outbox.due_at <= :now THEN events.payload ELSE x'' END AS payload
     FROM outbox CROSS JOIN events ON events.sequence = outbox.event

@@ -1,5 +1,5 @@
 -- name: read
-SELECT sequence, id, tenant, type, origin, payload, content_type, created_at FROM events
+SELECT id, tenant, type, origin, payload, content_type, created_at FROM events
 WHERE id = :id ORDER BY sequence DESC;
 
 -- name: page_columns
