@@ -5,7 +5,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -47,10 +47,16 @@ class Connection(aiosqlite.Connection):
             raise Unavailable(str(error)) from error
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Open the file, made where it is missing."""
+    async def open(cls, path: Path, prepare: Callable[[sqlite3.Connection], object]) -> Self:
+        """Open the file, made where it is missing, and prepare the connection."""
         connection = cls(lambda: _open(path), iter_chunk_size=64)
-        await connection
+        try:
+            await connection
+            await connection.run(prepare)
+        except BaseException:
+            connection.stop()
+            connection._thread.join()  # it ends at once, and must not outlive the event loop
+            raise
         return connection
 
 
@@ -78,20 +84,12 @@ class FileLock:
 
 async def connect(path: Path) -> Connection:
     """Open the file, made where it is missing, in WAL mode with every commit fsynced."""
-    connection = await Connection.open(path)
-    try:
-        await connection.run(_prepare, path)
-    except BaseException:
-        await connection.close()
-        raise
-    return connection
+    return await Connection.open(path, partial(_prepare, path=path))
 
 
 async def connect_reader(path: Path) -> Connection:
     """Open a second connection, for lists and look-ups, that never waits for the writer."""
-    connection = await Connection.open(path)
-    await connection.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
-    return connection
+    return await Connection.open(path, lambda raw: raw.execute("PRAGMA query_only = ON"))
 
 
 def _open(path: Path) -> sqlite3.Connection:
