@@ -14,6 +14,11 @@ from hookd.text import printable
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
 """Seconds after which a caller should try again when the store can't commit."""
+PHRASES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
+"""The phrases of RFC 9110, where older Pythons know them by others."""
 FRAGMENT = "!$&'()*+,;=:@-._~?"
 """What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
 
@@ -59,7 +64,7 @@ def problem(
     """Answer a response that says what is wrong, with one entry in `errors` for each fault."""
     document: dict[str, object] = {
         "type": "about:blank",
-        "title": status.phrase,
+        "title": PHRASES.get(status, status.phrase),
         "status": status.value,
         "detail": printable(detail),
     }

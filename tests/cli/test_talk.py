@@ -260,7 +260,7 @@ async def test_send_sends_the_bytes_as_they_are(daemon: Daemon, tmp_path: Path, 
 
 async def test_what_the_daemon_refuses_is_one_line_with_every_fault(daemon: Daemon) -> None:
     complaint = (await hookd("send", "a b", "--id", "a.b", url=daemon.url)).complaint(1)
-    assert complaint.startswith("Unprocessable Entity (HTTP 422): #/type: expected")
+    assert complaint.startswith("Unprocessable Content (HTTP 422): #/type: expected")
     assert "#/id: expected" in complaint
     large = await hookd("send", "a", "--data", "-", url=daemon.url, stdin=b'"' + b"x" * 3_000_000 + b'"')
     assert "(HTTP 413)" in large.complaint(1)

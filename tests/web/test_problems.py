@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, StartError, Unavailable
 from hookd.text import printable
-from hookd.web.problems import RequestError, boundary, pointer, problem, wrong_method
+from hookd.web.problems import PHRASES, RequestError, boundary, pointer, problem, wrong_method
 from tests.web.serving import serve
 
 Raising = tuple[str, list[Exception]]
@@ -35,7 +35,7 @@ async def answer(url: str, method: str = "GET") -> tuple[int, dict[str, object],
         assert response.content_type == "application/problem+json"
         document = await response.json()
         assert document["status"] == response.status
-        assert document["title"] == HTTPStatus(response.status).phrase
+        assert document["title"] == PHRASES.get(response.status, HTTPStatus(response.status).phrase)
         return response.status, document, response.headers
 
 
