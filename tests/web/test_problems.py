@@ -35,7 +35,7 @@ async def answer(url: str, method: str = "GET") -> tuple[int, dict[str, object],
         assert response.content_type == "application/problem+json"
         document = await response.json()
         assert document["status"] == response.status
-        assert document["title"] == PHRASES.get(response.status, HTTPStatus(response.status).phrase)
+        assert document["title"] == PHRASES.get(HTTPStatus(response.status), HTTPStatus(response.status).phrase)
         return response.status, document, response.headers
 
 
