@@ -36,9 +36,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/run: pyproject.toml | $(BIN)/python
+	@echo "installing hookd into .venv, once"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 .venv/dev: pyproject.toml | $(BIN)/python
+	@echo "installing hookd and its tests' tools into .venv, once"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ .venv/run

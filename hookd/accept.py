@@ -25,6 +25,8 @@ class Publication:
     id: str | None = None
     idempotency_key: str | None = None
     endpoints: tuple[str, ...] | None = None
+    content: bytes | None = field(default=None, repr=False)
+    """What tells it from another, where the payload contains the event's id; None: the payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +110,5 @@ def _digest(publication: Publication) -> bytes:
         b"" if publication.tenant is None else b"=" + publication.tenant.encode(),
         b"" if publication.endpoints is None else b"=" + ",".join(publication.endpoints).encode(),
     )
-    return sha256(b"\n".join(parts) + b"\n" + publication.payload).digest()
+    content = publication.payload if publication.content is None else publication.content
+    return sha256(b"\n".join(parts) + b"\n" + content).digest()

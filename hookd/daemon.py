@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 
 from hookd import logs
 from hookd.accept import Acceptor
@@ -31,7 +31,7 @@ from hookd.store import open_store
 from hookd.version import VERSION
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
-from hookd.web.server import runner
+from hookd.web.server import listening
 
 SWITCH_INTERVAL = 0.0002
 """Seconds after which a busy event loop lets the store's thread have the interpreter, which it needs at every step."""
@@ -59,6 +59,7 @@ def serve(settings: Settings, path: Path | None) -> None:
     gc.set_threshold(*COLLECT_AFTER)
     with asyncio.Runner(loop_factory=_loop_factory()) as loop:
         loop.run(Daemon(settings, path).run())
+    log.info("stopped")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -73,7 +74,7 @@ class Daemon:
     """The running whole: its parts, its settings, and what signals do to them."""
 
     def __init__(self, settings: Settings, path: Path | None) -> None:
-        self._settings = settings
+        self._started = self._settings = settings
         self._path = path
         self._clock: Clock = wall_clock
         self._rng = random.Random(os.urandom(16))  # noqa: S311 - ids and jitter; secrets come from os.urandom
@@ -82,7 +83,6 @@ class Daemon:
         self._lanes = Lanes(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
         self._box = SiteBox(_site(settings))
         self._stop = asyncio.Event()
-        self._deadline = 0.0
         self._hangup = asyncio.Event()
 
     async def run(self) -> None:
@@ -153,31 +153,27 @@ class Daemon:
                     self._listen_to_signals()
                     await self._greet()
                     await self._stop.wait()
-                    self._deadline = asyncio.get_running_loop().time() + self._settings.server.drain / 1000
-                    log.info("stopping: no new requests, and what is in flight ends first")
+                    log.info("stopping: nothing new is taken in, and what is in flight ends first")
+                    await self._deliverer.drain(self._settings.server.drain / 1000)
             finally:
                 await self._wind_down(upkeep)
 
     async def _wind_down(self, upkeep: list[asyncio.Task[None]]) -> None:
         for task in upkeep:
             task.cancel()
-        left = self._deadline - asyncio.get_running_loop().time()
-        await self._deliverer.drain(max(0.0, left))
+        await self._deliverer.drain(0)
         self._store.stop()
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Serve on the main address and, where there is one, on the sources' own."""
-        server, drain = self._settings.server, self._settings.server.drain / 1000
-        services = self._services()
+        server, services = self._settings.server, self._services()
         async with AsyncExitStack() as stack:
             app = application(self._box, services)
-            main = await stack.enter_async_context(_listening(runner(app, drain), server.host, server.port))
-            self._address = main
+            self._address = await stack.enter_async_context(listening(app, server.host, server.port))
             if server.inbound is not None:
-                app = inbound_application(self._box, services)
-                second = runner(app, drain)
-                await stack.enter_async_context(_listening(second, server.inbound.host, server.inbound.port))
+                app, (host, port) = inbound_application(self._box, services), server.inbound
+                await stack.enter_async_context(listening(app, host, port))
             yield
 
     def _services(self) -> Services:
@@ -191,6 +187,7 @@ class Daemon:
             random_bytes=os.urandom,
             test=self._deliverer.test,
             unready=self._unready,
+            stopping=self._stop.is_set,
         )
 
     def _unready(self) -> str | None:
@@ -217,12 +214,14 @@ class Daemon:
             settings.store.path,
             _callers(settings),
         )
+        if settings.server.inbound is not None:
+            log.info("the sources alone are also at http://%s", settings.server.inbound)
         log.info(
-            "%d sources, %d triggers, %d handlers, %d endpoints; try: %s",
-            len(settings.sources),
-            len(settings.triggers),
-            len(settings.handlers),
-            endpoints,
+            "%s, %s, %s, %s; try: %s",
+            _counted(len(settings.sources), "source"),
+            _counted(len(settings.triggers), "trigger"),
+            _counted(len(settings.handlers), "handler"),
+            _counted(endpoints, "endpoint"),
             _example(settings, self._address),
         )
 
@@ -258,7 +257,7 @@ class Daemon:
         except Unavailable as error:
             log.error("the configuration was not reloaded", extra=_fields(fault=f"the store can't commit: {error}"))
             return False
-        for key in _fixed(self._settings, settings):
+        for key in _fixed(self._started, settings):
             log.warning("a changed setting takes effect at the next start", extra=_fields(key=key))
         self._apply(settings)
         log.info("the configuration was reloaded")
@@ -306,22 +305,6 @@ def _session(settings: Settings) -> ClientSession:
     return open_session(_guard(settings), settings.network.proxy)
 
 
-@asynccontextmanager
-async def _listening(server: web.AppRunner, host: str, port: int) -> AsyncIterator[str]:
-    """Serve on an address, and answer its URL."""
-    await server.setup()
-    try:
-        try:
-            await web.TCPSite(server, host, port, backlog=1024).start()
-        except OSError as error:
-            raise StartError(f"[server]: can't listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
-        bound = server.addresses[0]
-        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        yield f"http://{name}:{bound[1]}"
-    finally:
-        await server.cleanup()
-
-
 def _fixed(before: Settings, after: Settings) -> list[str]:
     """Name the settings that differ and can't be changed while running."""
     changed = [f"server.{key}" for key in ("host", "port", "inbound") if _differ(before.server, after.server, key)]
@@ -335,13 +318,18 @@ def _differ(before: object, after: object, key: str) -> bool:
 def _callers(settings: Settings) -> str:
     if not settings.tokens:
         return "anyone on this machine may call it (no tokens)"
-    return f"callers need one of {len(settings.tokens)} tokens"
+    return f"callers need a token ({len(settings.tokens)} known)"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _example(settings: Settings, address: str) -> str:
     for trigger in settings.triggers:
         fields = ", ".join(f'"{name}": "…"' for name in trigger.required)
-        return f"curl --json '{{{fields}}}' {address}{trigger.path}"
+        bearer = '-H "Authorization: Bearer $HOOKD_TOKEN" ' if settings.tokens and trigger.authenticated else ""
+        return f"curl {bearer}--json '{{{fields}}}' {address}{trigger.path}"
     return f"curl {address}/readyz"
 
 

@@ -112,7 +112,7 @@ async def test_it_says_what_runs_and_how_to_try_it(tmp_path: Path) -> None:
     async with Daemon(tmp_path, TRIGGER) as daemon:
         await daemon.logs("try:")
         logged = daemon.logged()
-        for said in (f"hookd {VERSION}", daemon.url, str(tmp_path / "hookd.db"), "1 triggers", "0 endpoints", "curl"):
+        for said in (f"hookd {VERSION}", daemon.url, str(tmp_path / "hookd.db"), "1 trigger,", "0 endpoints", "curl"):
             assert said in logged
         command = re.search(r"try: (.*)$", logged, re.MULTILINE)
         assert command is not None

@@ -64,6 +64,9 @@ def _status(arguments: list[str] | None) -> int:
         result: Any = hookd.main(args=arguments, prog_name="hookd", standalone_mode=False)
     except click.exceptions.Abort:
         return _complain("interrupted", FAILED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return MISUSED
     except click.ClickException as error:
         return _complain(error.format_message(), MISUSED)
     except ConfigError as error:

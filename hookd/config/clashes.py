@@ -28,6 +28,7 @@ def clashes(document: Mapping[str, Any]) -> Iterator[Fault]:
     for pointer, name in sources:
         if name == OWN_NAME:
             yield Fault(pointer, f'expected another name: hookd\'s own events begin with "{OWN_NAME}."')
+    yield from _same_address(document.get("server"))
     yield from _taken(_values(document, "triggers", "type"), sources)
 
 
@@ -46,6 +47,14 @@ def _repeated(values: Iterable[Value]) -> Iterator[Fault]:
     for pointer, value in values:
         if first.setdefault(value, pointer) != pointer:
             yield Fault(pointer, f"expected another one: {first[value]} is the same")
+
+
+def _same_address(server: object) -> Iterator[Fault]:
+    if isinstance(server, Mapping) and "inbound" in server:
+        host, port = str(server.get("host", "127.0.0.1")), server.get("port", 8080)
+        main = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if server["inbound"] == main:
+            yield Fault("server.inbound", f"expected another address than {main}: that is the main one")
 
 
 def _taken(types: Iterable[Value], sources: Iterable[Value]) -> Iterator[Fault]:

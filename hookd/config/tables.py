@@ -1,6 +1,7 @@
 """Tables of a TOML document, read one by one, so that a fault in one hides none in another."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -94,7 +95,7 @@ def _fault(shape: type, pointer: str, detail: ErrorDetails) -> Fault:
     if detail["type"] == "missing":
         return Fault(place, f"missing: expected {expected(shape, key)}")
     if detail["type"] == "unexpected_keyword_argument":
-        return Fault(place, _unknown(key, shape.__dataclass_fields__))  # type: ignore[attr-defined]
+        return Fault(place, _unknown(key, [item.name for item in fields(shape)]))
     if detail["type"] == "too_long":
         return Fault(place, f"expected at most {detail['ctx']['max_length']} entries")
     return Fault(place, EXPECTED.get(detail["type"], detail["msg"]))

@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from aiohttp import web
 
+from hookd.errors import Unavailable
 from hookd.model import Scope
 from hookd.web import dashboard, inbound, triggers
 from hookd.web.auth import admit
@@ -44,6 +45,8 @@ def _resource(routes: Iterable[Route], box: SiteBox, services: Services) -> Hand
         route = by_method.get(request.method)
         if route is None:
             raise wrong_method(request.method, by_method)
+        if route.scope is not None:
+            _expect_running(services)
         site = box.site
         caller = admit(request, site.tokens, route.scope)
         query = parameters(request, route.parameters)
@@ -62,6 +65,7 @@ def _elsewhere(box: SiteBox, services: Services) -> Handler:
             return await from_sources(request)
         if request.method != "POST":
             raise wrong_method(request.method, ["POST"])
+        _expect_running(services)
         caller = admit(request, site.tokens, Scope.PUBLISH if trigger.authenticated else None)
         query = parameters(request, ())
         return await triggers.pull(Call(request, caller, site, services, query), trigger)
@@ -74,6 +78,12 @@ def _sources(box: SiteBox, services: Services) -> Handler:
         source = box.site.sources.get(request.path)
         if source is None:
             raise nothing_here(request.path)
+        _expect_running(services)
         return await inbound.receive(request, source, services)
 
     return serve
+
+
+def _expect_running(services: Services) -> None:
+    if services.stopping():
+        raise Unavailable("hookd is stopping")

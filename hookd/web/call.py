@@ -55,6 +55,8 @@ class Services:
     """Sends `hookd.test` to an endpoint now."""
     unready: Callable[[], str | None]
     """Why hookd can't accept anything now; None while it can."""
+    stopping: Callable[[], bool]
+    """Whether hookd takes nothing in any more, and lets what is in flight end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,13 @@ class Definition(Body):
     retry: Retry | None = None
     metadata: Metadata = Field({})
 
+    @field_validator("scheme")
+    @classmethod
+    def _provable(cls, name: str, info: ValidationInfo) -> str:
+        if name == "token" and "token" in info.data and info.data["token"] is None:
+            raise ValueError('the scheme token shows the endpoint\'s "token"; expected one')
+        return name
+
     @field_validator("url")
     @classmethod
     def _dialable(cls, url: str, info: ValidationInfo) -> str:

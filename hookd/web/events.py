@@ -47,7 +47,7 @@ async def publish(call: Call) -> web.Response:
         payload=members["payload"].raw,
         tenant=call.tenant(event.tenant),
         id=event.id,
-        idempotency_key=_idempotency_key(call.request),
+        idempotency_key=idempotency_key_of(call.request),
         endpoints=event.endpoints,
     )
     receipt = await call.services.acceptor.publish(publication)
@@ -62,7 +62,8 @@ def _expect_free(event_type: str, site: Site) -> None:
         raise InvalidInput(Fault(pointer("type"), detail))
 
 
-def _idempotency_key(request: web.Request) -> str | None:
+def idempotency_key_of(request: web.Request) -> str | None:
+    """Answer the request's Idempotency-Key, if it has one."""
     found = request.headers.getall(KEY_HEADER, [])
     if not found:
         return None

@@ -4,6 +4,7 @@ from aiohttp import web
 
 from hookd.errors import Unavailable
 from hookd.metrics import CONTENT_TYPE, Gauges, exposition
+from hookd.model import EndpointState, Status
 from hookd.web.answers import answer
 from hookd.web.call import Call
 
@@ -27,7 +28,7 @@ async def metrics(call: Call) -> web.Response:
     totals = await services.store.totals()
     now = services.clock()
     due = now if totals.oldest_due_at is None else totals.oldest_due_at
-    depth = {status.value: count for status, count in totals.depth.items()}
-    endpoints = {state.value: count for state, count in totals.endpoints.items()}
+    depth = {status.value: totals.depth.get(status, 0) for status in (Status.PENDING, Status.SENDING)}
+    endpoints = {state.value: totals.endpoints.get(state, 0) for state in EndpointState}
     gauges = Gauges(depth, max(0, now - due) / 1000, endpoints)
     return web.Response(body=exposition(services.metrics, gauges), headers={"Content-Type": CONTENT_TYPE})

@@ -9,6 +9,7 @@ from hookd.model import Trigger
 from hookd.web.answers import answer
 from hookd.web.body import Member
 from hookd.web.call import Call
+from hookd.web.events import idempotency_key_of
 from hookd.web.problems import pointer
 
 
@@ -19,14 +20,22 @@ async def pull(call: Call, trigger: Trigger) -> web.Response:
     if missing:
         raise InvalidInput(*(Fault(pointer(name), "is required") for name in missing))
     identity = call.services.acceptor.new_id()
-    payload = _payload(identity, {name: members[name] for name in trigger.required})
-    publication = Publication(type=trigger.type, payload=payload, tenant=call.caller.tenant)
+    required = [_member(name, members[name]) for name in trigger.required]
+    publication = Publication(
+        type=trigger.type,
+        payload=_object([b'"id":"%b"' % identity.encode(), *required]),
+        tenant=call.caller.tenant,
+        idempotency_key=idempotency_key_of(call.request),
+        content=_object(required),
+    )
     receipt = await call.services.acceptor.publish(publication, identity)
     return answer({"message": trigger.reply, "id": receipt.id})
 
 
-def _payload(identity: str, members: dict[str, Member]) -> bytes:
-    """Write the event's id and the required fields, in their order, each value with the bytes it came with."""
-    fields = [b'"id":"%b"' % identity.encode()]
-    fields += [b"%b:%b" % (msgspec.json.encode(name), member.raw) for name, member in members.items()]
-    return b"{" + b",".join(fields) + b"}"
+def _member(name: str, member: Member) -> bytes:
+    """Write a field with the bytes that its value came with."""
+    return b"%b:%b" % (msgspec.json.encode(name), member.raw)
+
+
+def _object(members: list[bytes]) -> bytes:
+    return b"{" + b",".join(members) + b"}"

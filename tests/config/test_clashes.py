@@ -108,3 +108,8 @@ def test_patterns_are_no_types(text: str) -> None:
 def test_what_is_no_pattern(text: str) -> None:
     with pytest.raises(ValueError, match="expected an event type"):
         check_pattern(text)
+
+
+def test_the_second_address_is_another(tmp_path: Path) -> None:
+    assert list(faults(tmp_path, '[server]\ninbound = "127.0.0.1:8080"\n')) == ["server.inbound"]
+    assert list(faults(tmp_path, '[server]\nport = 9\nhost = "::1"\ninbound = "[::1]:9"\n')) == ["server.inbound"]

@@ -167,6 +167,7 @@ async def open_stand(folder: Path) -> AsyncIterator[Stand]:
                 random_bytes=os.urandom,
                 test=deliverer.test,
                 unready=lambda: unready[0] if unready else None,
+                stopping=lambda: "stopping" in unready,
             )
             box = SiteBox(SITE)
             async with (

@@ -140,3 +140,18 @@ async def test_no_request_is_a_mishap(stand: Stand, method: bytes, path: bytes, 
     line = await reader.readline()
     writer.close()
     assert line == b"" or line.split(b" ")[1] in (b"200", b"400", b"404", b"405", b"422"), line
+
+
+async def test_while_it_stops_it_says_so_and_takes_nothing_in(stand: Stand) -> None:
+    stand.unready.append("stopping")
+    assert (await stand.call("GET", "/healthz")).status == 200
+    for method, path in (
+        ("GET", "/readyz"),
+        ("POST", "/api/v1/events"),
+        ("POST", "/api/purchase"),
+        ("POST", "/webhook"),
+    ):
+        told = await stand.call(method, path, {} if method == "POST" else None)
+        assert told.status == 503, path
+        assert "stopping" in told.json["detail"]
+        assert told.headers["Retry-After"]

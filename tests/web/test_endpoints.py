@@ -179,10 +179,18 @@ async def test_a_patch_leaves_alone_a_url_that_could_not_be_registered_any_more(
 
 
 async def test_a_scheme_that_the_secret_does_not_suit_is_refused(stand: Stand) -> None:
-    made = await stand.endpoint(scheme="token", secret="plain")
+    made = await stand.endpoint(scheme="token", token="t", secret="plain")
     told = await stand.call("PATCH", f"{PATH}/{made['id']}", {"scheme": "standard"})
     assert (told.status, told.pointers) == (422, ["#/scheme"])
     assert "plain" not in told.text
+
+
+async def test_the_scheme_token_needs_a_token(stand: Stand) -> None:
+    told = await stand.call("POST", PATH, {"url": "http://127.0.0.1:9/", "scheme": "token"})
+    assert (told.status, told.pointers) == (422, ["#/scheme"])
+    made = await stand.endpoint(scheme="token", token="t", secret="plain")
+    told = await stand.call("PATCH", f"{PATH}/{made['id']}", {"token": None})
+    assert (told.status, told.pointers) == (422, ["#/scheme"])
 
 
 async def test_the_state_follows_the_patch(stand: Stand) -> None:
@@ -248,7 +256,7 @@ async def test_the_present_secret_can_not_follow_itself(stand: Stand) -> None:
 
 
 async def test_a_scheme_with_a_single_proof_allows_no_overlap(stand: Stand) -> None:
-    path = f"{PATH}/{(await stand.endpoint(scheme='token', secret='one'))['id']}/secret/rotate"
+    path = f"{PATH}/{(await stand.endpoint(scheme='token', token='t', secret='one'))['id']}/secret/rotate"
     told = await stand.call("POST", path, {"secret": "two", "overlap": "1h"})
     assert (told.status, told.pointers) == (422, ["#/overlap"])
     assert (await stand.call("POST", path, {"secret": "two"})).json == {"secret": "two", "previous": []}

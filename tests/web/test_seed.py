@@ -139,3 +139,12 @@ async def test_a_body_that_must_be_json_and_is_not_is_unreadable(stand: Stand) -
     stand.use(sources={source.path: source})
     told = await stand.call("POST", "/webhook", data=b"id=1", headers={"X-Webhook-Token": "secret"})
     assert (told.status, told.headers["Content-Type"]) == (400, "application/problem+json")
+
+
+async def test_a_purchase_repeated_under_its_key_is_one_event(stand: Stand) -> None:
+    key = {"Idempotency-Key": '"order-1"'}
+    first, again = [await stand.call("POST", "/api/purchase", PURCHASE, headers=key) for _ in range(2)]
+    assert (first.status, first.json) == (again.status, again.json)
+    told = await stand.call("POST", "/api/purchase", {**PURCHASE, "name": "Eve"}, headers=key)
+    assert (told.status, told.pointers) == (422, ["Idempotency-Key"])
+    assert (await stand.call("POST", "/api/purchase", PURCHASE)).json["id"] != first.json["id"]
