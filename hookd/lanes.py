@@ -111,17 +111,20 @@ class Lanes:
 
     def end(self, identity: str) -> bool:
         """End an attempt, and free its place; answer whether something may be waiting for it."""
-        self._lane(identity).running -= 1
+        lane = self._lanes[identity]
+        lane.running -= 1
         self._all.running -= 1
-        return self.finish(identity)
+        return self._finish(lane)
 
     def finish(self, identity: str) -> bool:
         """Free the place of a claimed delivery; answer whether something may be waiting for it."""
-        lane = self._lane(identity)
+        return self._finish(self._lane(identity))
+
+    def _finish(self, lane: Lane) -> bool:
         lane.finished += 1
         self._all.finished += 1
         if lane.due_at is not None:
-            self._ready[identity] = lane
+            self._ready[lane.id] = lane
         return bool(self._ready)
 
     def scanned(self, identity: str, due_at: int | None) -> None:

@@ -1,6 +1,7 @@
 """Deadlines of many exchanges at once: one timer for the earliest, where asyncio.timeout sets one for each."""
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Self
 
@@ -10,33 +11,30 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._open: set[Deadline] = set()
+        self.open: set[Deadline] = set()
+        self.earliest = math.inf
+        """When the timer ends: no later than the earliest of them."""
         self._timer: asyncio.TimerHandle | None = None
 
     def within(self, seconds: float) -> "Deadline":
         """`with deadlines.within(15):` raises a TimeoutError in the current task where the block takes longer."""
         return Deadline(self, self._loop.time() + seconds)
 
-    def add(self, deadline: "Deadline") -> None:
-        """Watch a deadline; the timer stays as it is unless this one is earlier, which it hardly ever is."""
-        self._open.add(deadline)
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline.at, self._sweep)
-        elif deadline.at < self._timer.when():
+    def hasten(self, at: float) -> None:
+        """Set the timer to an earlier moment, which is hardly ever needed."""
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = self._loop.call_at(deadline.at, self._sweep)
-
-    def discard(self, deadline: "Deadline") -> None:
-        """Watch it no more."""
-        self._open.discard(deadline)
+        self._timer = self._loop.call_at(at, self._sweep)
+        self.earliest = at
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for deadline in [deadline for deadline in self._open if deadline.at <= now]:
-            self._open.discard(deadline)
+        for deadline in [deadline for deadline in self.open if deadline.at <= now]:
+            self.open.discard(deadline)
             deadline.expire()
-        earliest = min((deadline.at for deadline in self._open), default=None)
-        self._timer = None if earliest is None else self._loop.call_at(earliest, self._sweep)
+        self._timer, self.earliest = None, math.inf
+        if self.open:
+            self.hasten(min(deadline.at for deadline in self.open))
 
 
 class Deadline:
@@ -55,13 +53,16 @@ class Deadline:
             raise RuntimeError("a deadline belongs to a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self._deadlines.add(self)
+        deadlines = self._deadlines
+        deadlines.open.add(self)
+        if self.at < deadlines.earliest:
+            deadlines.hasten(self.at)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._deadlines.discard(self)
+        self._deadlines.open.discard(self)
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

@@ -70,8 +70,8 @@ class Scheme:
         if self.separator is None:
             headers[self.header] = self._proof(secrets[0], content).decode("ascii")
         else:
-            proofs = [self._proof(secret, content).decode("ascii") for secret in secrets]
-            headers[self.header] = self.separator.join(proofs)
+            proofs = [self.prefix + self.prove(self.key(secret), content) for secret in secrets]
+            headers[self.header] = self.separator.encode().join(proofs).decode("ascii")
         return headers
 
     def verify(
