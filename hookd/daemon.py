@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -55,11 +56,24 @@ def serve(settings: Settings, path: Path | None) -> None:
     """Run the daemon until a signal ends it; StartError where it can't start. `path` is read again at SIGHUP."""
     logs.setup(settings.log.level, settings.log.format, sys.stderr)
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _allow_sockets()
     gc.freeze()  # what was loaded stays, and need not be looked through again
     gc.set_threshold(*COLLECT_AFTER)
     with asyncio.Runner(loop_factory=_loop_factory()) as loop:
         loop.run(Daemon(settings, path).run())
-    log.info("stopped")
+        log.info("stopped")
+        if asyncio.all_tasks(loop.get_loop()):
+            log.warning("a handler did not end, and is left behind")
+            logging.shutdown()
+            os._exit(0)
+
+
+def _allow_sockets() -> None:
+    """Let this process have as many sockets as the machine allows: the usual 1024 are soon taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # some systems name no limit, and then refuse to be taken at their word
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -88,6 +102,7 @@ class Daemon:
     async def run(self) -> None:
         """Start, serve until told to stop, and stop: intake first, then claiming, then what is in flight."""
         settings = self._settings
+        self._listen_to_signals()
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
         async with AsyncExitStack() as stack:
             self._store = await stack.enter_async_context(
@@ -108,6 +123,7 @@ class Daemon:
         return IdFactory(self._clock, self._rng)
 
     def _compose(self) -> None:
+        self._store.expect_payloads(_largest(self._settings))
         self._acceptor = Acceptor(self._store, self._metrics, self._clock, self._ids)
         self._receiver = Receiver(self._acceptor, self._metrics, self._clock)
         self._deliverer = Deliverer(
@@ -150,7 +166,6 @@ class Daemon:
                 upkeep.append(loops.create_task(self._deliverer.watch(), name="watch"))
                 upkeep.append(loops.create_task(self._reloading(), name="reload"))
                 async with self._serving():
-                    self._listen_to_signals()
                     await self._greet()
                     await self._stop.wait()
                     log.info("stopping: nothing new is taken in, and what is in flight ends first")
@@ -267,6 +282,7 @@ class Daemon:
         before, self._settings = self._settings, settings
         logs.setup(settings.log.level, settings.log.format, sys.stderr)
         self._box.site = _site(settings)
+        self._store.expect_payloads(_largest(settings))
         self._lanes.reconfigure(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
         former = self._session
         if settings.network != before.network:
@@ -291,6 +307,10 @@ def _site(settings: Settings) -> Site:
         max_body=settings.server.max_body,
         guard=_guard(settings),
     )
+
+
+def _largest(settings: Settings) -> int:
+    return max(settings.server.max_body, *(source.max_body for source in settings.sources), 1)
 
 
 def _handlers(settings: Settings) -> dict[str, Handler]:

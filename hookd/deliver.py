@@ -97,10 +97,12 @@ class Deliverer:
                 self._lanes.set_due(lane, self._clock() + int(PAUSE_AFTER_FAULT * 1000))
 
     async def watch(self) -> None:
-        """Look, every now and then, whether another process has written the store."""
+        """Look, every now and then, whether another process has written the store, or a lane was forgotten."""
         while True:
             with suppress(Unavailable):  # it says so in its own log, and at /readyz
                 await self._store.notice()
+            if self._lanes.revive(self._clock()):
+                self._wake.set()
             await asyncio.sleep(POLL)
 
     def note(self, committed: Committed) -> None:

@@ -167,12 +167,27 @@ class Lanes:
         most = min(most, self._all.room)
         while self._ready and len(picked) < most:
             identity, lane = self._ready.popitem(last=False)
-            if lane.due_at is not None and lane.due_at <= now and lane.room > 0:
+            if lane.due_at is None or lane.room <= 0:
+                continue
+            if lane.due_at > now:
+                self.set_due(identity, lane.due_at)  # its timer may be spent: the clock was set back
+            else:
                 lane.mark = lane.finished
                 picked.append(identity)
         if picked:
             self._all.mark = self._all.finished
         return picked
+
+    def revive(self, now: int) -> bool:
+        """Look through all lanes for work that nothing would wake: the safety net. Answer whether there is some."""
+        for lane in list(self._lanes.values()):
+            if lane.due_at is None:
+                continue
+            if lane.due_at > now:
+                self.set_due(lane.id, lane.due_at)
+            elif lane.room > 0:
+                self._ready.setdefault(lane.id, lane)
+        return bool(self._ready)
 
     def _fallen_due(self, now: int) -> Iterator[tuple[str, Lane]]:
         while self._timers and self._timers[0][0] <= now:

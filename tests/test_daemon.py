@@ -198,16 +198,11 @@ async def test_while_it_stops_it_takes_nothing_in(tmp_path: Path) -> None:
         await gate.reached.wait()
         daemon.process.send_signal(signal.SIGTERM)
         await daemon.logs("stopping")
-        with pytest.raises((aiohttp.ClientError, AssertionError)):
-            await refused_for_good(daemon)
+        for told in (publish(daemon), daemon.call("GET", "/readyz")):
+            with pytest.raises(AssertionError, match="503 .*hookd is stopping"):
+                await told
         gate.open.set()
         assert await daemon.process.wait() == 0
-
-
-async def refused_for_good(daemon: Daemon) -> None:
-    """Publish until it is refused: a listener that closes may have one more connection in its queue."""
-    while True:
-        await publish(daemon)
 
 
 # Reloading.
@@ -295,3 +290,29 @@ async def test_a_handler_that_was_taken_out_between_two_runs(tmp_path: Path) -> 
         daemon.config.write_text(TRIGGER)
         await daemon.start()
         await daemon.settled(event, "cancelled")
+
+
+async def test_a_handler_that_will_not_end_does_not_keep_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    async with Daemon(tmp_path, '[server]\ndrain = "0s"\n' + handler("python:stubborn:stay")) as daemon:
+        await publish(daemon)
+        await daemon.logs("I stay")
+        assert await daemon.stop() == 0
+        assert "left behind" in daemon.logged()
+
+
+STUBBORN = """
+import asyncio, logging
+
+async def stay(message):
+    logging.getLogger("hookd").info("I stay")
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+def handler(run: str) -> str:
+    return f'[[handlers]]\nname = "stubborn"\nrun = "{run}"\n'

@@ -258,3 +258,29 @@ def test_a_place_is_given_back() -> None:
     assert not lanes.take(ENDPOINT, 0)
     lanes.give_back(ENDPOINT)
     assert lanes.take(ENDPOINT, 0)
+
+
+def test_a_clock_that_is_set_back_delays_and_forgets_nothing() -> None:
+    world = World(lanes=Lanes(1, 1), now=100)
+    for name in ("a", "b"):
+        world.waiting[name].append(100)
+        world.lanes.make_due(name, 100)
+    assert world.claim() == ["a"]
+    world.now = 50
+    world.end("a")
+    assert world.claim() == []
+    assert world.lanes.next_due() == 100
+    world.now = 100
+    assert world.claim() == ["b"]
+
+
+def test_what_nothing_would_wake_is_revived() -> None:
+    lanes = Lanes(4, 1)
+    endpoint = replace(ENDPOINT, id="a")
+    lanes.make_due("a", 1000)
+    assert lanes.take(endpoint, 999)
+    assert lanes.pick(1001, 4) == []  # it is full
+    lanes.give_back(endpoint)  # the commit failed, so that no attempt will end
+    assert lanes.pick(1001, 4) == []
+    assert lanes.revive(1001)
+    assert lanes.pick(1001, 4) == ["a"]

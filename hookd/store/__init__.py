@@ -31,6 +31,9 @@ A = TypeVar("A")
 R = TypeVar("R")
 T = TypeVar("T")
 
+CLAIM_BYTES = 256 * 1024 * 1024
+"""Bytes of payloads that one claim of a lane may bring into memory."""
+
 
 class Store:
     """The face of the store. Every write returns once it is on disk, or raises; `None` as a tenant means any."""
@@ -44,13 +47,15 @@ class Store:
         self._directory = Directory()
         self._committer = Committer(writer, self._begin, Context.undo, self._on_commit)
         self._version = -1
+        self._claim_rows = CLAIM_BYTES
         self.room: Room | None = None
         """Where claimed deliveries have room; None while nothing is to be claimed."""
         self.on_commit: Callable[[Committed], None] = lambda _: None
         """Called in commit order, in the event loop, before those who wait for the commit go on."""
 
     def _begin(self) -> Context:
-        return Context(self._clock(), self._ids, self._directory, self.room, Changes(), self._dedupe)
+        changes = Changes()
+        return Context(self._clock(), self._ids, self._directory, self.room, changes, self._dedupe, self._claim_rows)
 
     def _on_commit(self, committed: Committed) -> None:
         self.on_commit(committed)
@@ -73,6 +78,10 @@ class Store:
 
     async def _read(self, steps: Steps[T]) -> T:
         return await self._reader.look(perform, steps)
+
+    def expect_payloads(self, largest: int) -> None:
+        """Know how many bytes a payload has at the most, and claim no more at once than memory has room for."""
+        self._claim_rows = max(1, CLAIM_BYTES // largest)
 
     # Accepting, claiming, recording.
 

@@ -34,7 +34,7 @@ def _claim_lane(context: Context, lane: str, among: int) -> Steps[list[Delivery]
     if destination is None or (isinstance(destination, Endpoint) and destination.state is not EndpointState.ACTIVE):
         context.changes.scanned[lane] = None  # what wakes the lane again is a change of its state
         return []
-    room = 0 if context.room is None else context.room.claimable(destination, among)
+    room = 0 if context.room is None else min(context.claim_rows, context.room.claimable(destination, among))
     found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1})
     claimed, due = _read(found[0][0], found[0][1] or b"", destination, room, context.now)
     context.hold(destination, len(claimed))

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookd.model import EndpointState
+from hookd.store import CLAIM_BYTES
 from hookd.store.claim import _read
 from tests.nouns import ENDPOINT
 from tests.store.stand import SECOND, Stand
@@ -84,3 +85,13 @@ def test_rows_are_cut_apart_by_their_lengths(rows: list[tuple[int, bytes]], room
     expected = [payload for due, payload in rows if due <= now][:room]
     assert [delivery.event.payload for delivery in claimed] == expected
     assert due == (rows[len(expected)][0] if len(expected) < len(rows) else None)
+
+
+async def test_no_more_is_claimed_at_once_than_memory_has_room_for(stand: Stand) -> None:
+    await stand.endpoint()
+    for _ in range(3):
+        await stand.accept()
+    stand.store.expect_payloads(CLAIM_BYTES // 2)
+    assert len(await stand.claim()) == 2
+    stand.store.expect_payloads(CLAIM_BYTES * 2)
+    assert len(await stand.claim()) == 1
