@@ -199,7 +199,7 @@ async def test_while_it_stops_it_takes_nothing_in(tmp_path: Path) -> None:
         daemon.process.send_signal(signal.SIGTERM)
         await daemon.logs("stopping")
         for told in (publish(daemon), daemon.call("GET", "/readyz")):
-            with pytest.raises(AssertionError, match="503 .*hookd is stopping"):
+            with pytest.raises(AssertionError, match=r"503 .*hookd is stopping"):
                 await told
         gate.open.set()
         assert await daemon.process.wait() == 0
