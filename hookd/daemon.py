@@ -9,7 +9,6 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -43,9 +42,6 @@ EXPIRE_EVERY = 60.0
 COLLECT_AFTER = (20_000, 20, 100)
 """Thresholds of the garbage collector. Requests and attempts leave hardly a cycle behind, so that looking for them as
 often as by default costs each event more than its signature does."""
-
-LOOKUPS = 32
-"""DNS look-ups at once: a name server that does not answer holds up a thread for many seconds."""
 
 KILLED_BY_INTERRUPT = 130
 
@@ -103,7 +99,6 @@ class Daemon:
         """Start, serve until told to stop, and stop: intake first, then claiming, then what is in flight."""
         settings = self._settings
         self._listen_to_signals()
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
         async with AsyncExitStack() as stack:
             self._store = await stack.enter_async_context(
                 open_store(settings.store.path, self._clock, self._fresh_ids(), settings.store.dedupe)

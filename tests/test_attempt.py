@@ -20,6 +20,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from hookd.attempt import Poster, check_header
 from hookd.attempt.answer import HEADERS_KEPT, READ, parse_retry_after
 from hookd.egress import Guard, open_session
+from hookd.egress.wire import BEFORE_ANSWER
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Endpoint, Handler, Outcome, PreviousSecret, wall_clock
 from hookd.version import VERSION
@@ -203,14 +204,56 @@ async def test_headers_that_drip_time_out(poster: Poster) -> None:
     assert attempt.outcome is Outcome.TIMEOUT
 
 
-async def test_endless_interim_answers_time_out(poster: Poster) -> None:
+INTERIM = b"HTTP/1.1 103 Early\r\nlink: x\r\n\r\n"
+FLOOD = INTERIM * (1 + BEFORE_ANSWER // len(INTERIM))
+"""Interim answers, one more than there is room for."""
+SHOWER = INTERIM * ((BEFORE_ANSWER - 1000) // len(INTERIM))
+"""As many as there is room for, and a head."""
+
+
+async def test_a_flood_of_interim_answers_is_a_breach_of_the_protocol(poster: Poster) -> None:
     async def behave(connection: Connection, request: Request) -> None:
         while True:
-            await connection.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 10)
-            await asyncio.sleep(0)
+            await connection.send(INTERIM * 10)
 
-    attempt = await answered(poster, behave, timeout=SOON)
-    assert attempt.outcome is Outcome.TIMEOUT
+    async with Receiver(behave) as receiver:
+        attempt = await poster.attempt(delivery_to(endpoint_at(receiver.url())))
+    where = f"127.0.0.1:{receiver.port}"
+    text = f"protocol: {where} did not answer in HTTP: more than 64 KiB came before its answer"
+    assert (attempt.outcome, attempt.error) == (Outcome.PROTOCOL, text)
+
+
+async def test_an_answer_behind_a_flood_is_not_read(poster: Poster) -> None:
+    attempt = await answered(poster, answering(FLOOD + OK))
+    assert attempt.outcome is Outcome.PROTOCOL
+
+
+async def test_a_large_body_behind_interim_answers_is_read(poster: Poster) -> None:
+    body = b"x" * READ
+    data = SHOWER + b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with Receiver(answering(data)) as receiver:
+        for _ in range(3):  # each answer has the whole room
+            attempt = await poster.attempt(delivery_to(endpoint_at(receiver.url())))
+            assert (attempt.outcome, attempt.response_body) == (Outcome.SUCCESS, body[:KEPT])
+        assert receiver.connections == 1
+
+
+async def test_a_flood_after_an_answer_ends_the_connection(poster: Poster) -> None:
+    connections: list[Connection] = []
+
+    async def behave(connection: Connection, request: Request) -> None:
+        connections.append(connection)
+        await connection.send(OK)
+
+    async def pour(connection: Connection) -> None:
+        for _ in range(100):
+            await connection.send(FLOOD)
+            await asyncio.sleep(0)  # the poster shares this loop
+
+    async with Receiver(behave) as receiver:
+        await poster.attempt(delivery_to(endpoint_at(receiver.url())))
+        with pytest.raises(ConnectionError):
+            await pour(connections[0])
 
 
 async def test_a_refused_connection(poster: Poster) -> None:

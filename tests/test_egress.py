@@ -1,6 +1,8 @@
 import asyncio
 import ipaddress
 import socket
+import threading
+from collections.abc import Iterator
 
 import pytest
 from aiohttp import ClientError
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from hookd.egress import Guard, check_url, literal, open_session
+from hookd.egress.resolver import LOOKUPS, GuardedResolver
 from hookd.errors import BlockedAddress
 from tests.receivers import Connection, Receiver, Request
 
@@ -299,16 +302,92 @@ async def test_a_name_with_one_blocked_address_is_not_dialled_at_all(monkeypatch
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, receiver.port)) for host in ("127.0.0.1", "10.255.255.1")
         ]
 
-        async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
-            return addresses
-
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
         with pytest.raises(BlockedAddress, match=r"^10\.255\.255\.1 is private"):
             await session.post(receiver.url(host="two.example"))
         assert receiver.connections == 0
         del addresses[1]
         async with session.post(receiver.url(host="one.example")) as response:
             assert response.status == 200
+
+
+# Look-ups
+
+
+class NameServers:
+    """Stands in for the system's look-up of names: each is 127.0.0.1, but `dead` ones are not answered until `end`."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.end = threading.Event()
+        self._arrived = threading.Semaphore(0)
+
+    def __call__(self, host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        self.asked.append(host)
+        self._arrived.release()
+        if host.startswith("dead"):
+            self.end.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async def asked_for(self, count: int) -> None:
+        for _ in range(count):
+            await asyncio.to_thread(self._arrived.acquire, timeout=10)
+
+
+@pytest.fixture
+def name_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
+    servers = NameServers()
+    monkeypatch.setattr(socket, "getaddrinfo", servers)
+    yield servers
+    servers.end.set()
+
+
+async def test_name_servers_that_do_not_answer_hold_up_nobody_else(name_servers: NameServers) -> None:
+    async with asyncio.timeout(20), Receiver() as receiver, open_session(Guard(["loopback"])) as session:
+        dead = [asyncio.ensure_future(session.post(f"http://dead{number}.example/")) for number in range(LOOKUPS - 1)]
+        await name_servers.asked_for(len(dead))
+        async with session.post(receiver.url(host="alive.example")) as response:
+            assert response.status == 200
+        for task in dead:
+            task.cancel()
+        await asyncio.wait(dead)
+
+
+async def test_a_look_up_under_way_is_shared_and_survives_one_that_gives_up(name_servers: NameServers) -> None:
+    resolver = GuardedResolver(Guard(["loopback"]))
+    first, second = (asyncio.create_task(resolver.resolve("dead.example", 80)) for _ in range(2))
+    await name_servers.asked_for(1)
+    first.cancel()
+    await asyncio.wait([first])
+    name_servers.end.set()
+    assert [result["host"] for result in await second] == ["127.0.0.1"]
+    assert first.cancelled()
+    assert name_servers.asked == ["dead.example"]
+    await resolver.resolve("dead.example", 80)
+    assert name_servers.asked == ["dead.example"] * 2
+    await resolver.close()
+
+
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9"])
+async def test_the_session_closes_while_a_look_up_is_stuck(name_servers: NameServers, proxy: str | None) -> None:
+    session = open_session(Guard(), proxy=proxy)
+    stuck = asyncio.ensure_future(session.post("http://dead.example/"))
+    await name_servers.asked_for(1)
+    async with asyncio.timeout(20):
+        await session.close()
+        await asyncio.wait([stuck])
+    assert not name_servers.end.is_set()
+    assert stuck.cancelled() or stuck.exception()
+
+
+async def test_an_address_is_not_looked_up(name_servers: NameServers) -> None:
+    async with (
+        Receiver() as receiver,
+        open_session(Guard(["loopback"])) as session,
+        session.post(receiver.url()) as response,
+    ):
+        assert response.status == 200
+    assert name_servers.asked == []
 
 
 async def test_the_session_keeps_no_cookies_and_adds_no_headers() -> None:

@@ -1,32 +1,13 @@
-"""Which addresses may be dialled, and the HTTP session that dials no other.
-
-Everything that is not public is refused unless `[network] allow` names it. The guard judges the addresses
-that are really dialled, after DNS: a literal, a name, and a name that changes its mind meet the same check.
-"""
+"""Which addresses may be dialled, and which URLs name none but those."""
 
 import ipaddress
 import re
 import socket
-import ssl
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
-from aiohttp import (
-    AddrInfoType,
-    ClientHandlerType,
-    ClientRequest,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-    TCPConnector,
-    ThreadedResolver,
-)
-from aiohttp.abc import ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from multidict import istr
+from aiohttp import AddrInfoType
 from yarl import URL
 
 from hookd.errors import BlockedAddress
@@ -37,9 +18,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LONGEST_URL: Final = 2048
 """Characters of the longest URL that can be registered."""
-
-KEEP_ALIVE: Final = 4.0
-"""Seconds a connection is kept idle: below the 5 s after which common receivers close theirs."""
 
 NOT_PUBLIC: Final[dict[str, tuple[str, ...]]] = {
     "loopback": ("127.0.0.0/8", "::1/128"),
@@ -173,97 +151,3 @@ def literal(host: str) -> Address | None:
         return ipaddress.IPv4Address(socket.inet_aton(bare))
     except (OSError, ValueError):
         return None
-
-
-class GuardedResolver(ThreadedResolver):
-    """Resolves names, and refuses one altogether of which any address may not be dialled."""
-
-    def __init__(self, guard: Guard) -> None:
-        super().__init__()
-        self._guard = guard
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Answer the addresses of a name; BlockedAddress, or OSError where it has none."""
-        try:
-            found = await super().resolve(host, port, family)
-        except UnicodeError as error:  # a name that DNS can't even ask for
-            raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
-        for result in found:
-            self._guard.check(result["host"])
-        return found
-
-
-class BehindProxy:
-    """Judges a request's target before the proxy gets it; one that only the proxy resolves is left to it."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._resolver = GuardedResolver(guard)
-
-    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Pass the request on unless its target may not be dialled."""
-        host = request.url.raw_host or ""
-        address = literal(host)
-        if address is not None:
-            self._guard.check(address)
-        else:
-            await self._resolve(host)
-        return await handler(request)
-
-    async def _resolve(self, host: str) -> None:
-        try:
-            await self._resolver.resolve(host, family=socket.AF_UNSPEC)
-        except OSError:
-            return
-
-
-class _Request(ClientRequest):
-    """A request that carries the headers it is given, and none by default."""
-
-    DEFAULT_HEADERS: dict[istr, str] = {}  # noqa: RUF012 - as aiohttp declares it
-
-
-class _Wire(ResponseHandler):
-    """A connection that is not used again once bytes have come that nobody asked for.
-
-    They would be taken for the answer to the next request.
-    """
-
-    def is_connected(self) -> bool:
-        """Say whether the connection can carry another request."""
-        return super().is_connected() and not self.should_close
-
-
-class _Connector(TCPConnector):
-    """A connector of such connections."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._factory = partial(_Wire, loop=self._loop)  # type: ignore[assignment] # partial is invariant
-
-
-def open_session(guard: Guard, proxy: str | None = None, trusted: ssl.SSLContext | None = None) -> ClientSession:
-    """Open the session of all attempts: it dials what the guard lets pass, and keeps no cookies.
-
-    It sets no limit and no timeout: the loop bounds what is in flight, the attempt its own time. The proxy
-    is dialled unjudged, since the operator named it. `trusted` stands in for the system's certificates.
-    """
-    connector = _Connector(
-        limit=0,
-        keepalive_timeout=KEEP_ALIVE,
-        ssl=trusted or True,
-        resolver=None if proxy else GuardedResolver(guard),
-        socket_factory=None if proxy else guard.open_socket,
-    )
-    return ClientSession(
-        connector=connector,
-        cookie_jar=DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        timeout=ClientTimeout(),
-        request_class=_Request,
-        proxy=proxy,
-        middlewares=(BehindProxy(guard),) if proxy else (),
-    )

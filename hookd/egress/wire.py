@@ -1,0 +1,63 @@
+"""A connection to a receiver, which may send what it likes."""
+
+import sys
+from typing import Any, Final
+
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+BEFORE_ANSWER: Final = 64 * 1024
+"""Bytes that may come before an answer's head has ended, interim answers among them (RFC 9110, 15.2)."""
+
+_UNBOUNDED: Final = sys.maxsize
+
+
+class Wire(ResponseHandler):
+    """A connection that stands no flood: it ends where too much comes before an answer, or anything after it.
+
+    aiohttp would parse all that arrives in one go, and keep each interim answer. What came after an answer would
+    be taken for the next one.
+    """
+
+    _room = BEFORE_ANSWER
+
+    def is_connected(self) -> bool:
+        """Say whether the connection can carry another request."""
+        return super().is_connected() and not self.should_close
+
+    def set_response_params(self, **params: Any) -> None:
+        """Expect the answer to a new request."""
+        self._room = BEFORE_ANSWER
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what there is room for; an answer's body has all the room it wants."""
+        room = self._room
+        self._room -= min(len(data), room)
+        super().data_received(data[:room])
+        if len(data) > room:
+            self._go_on(data[room:])
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Take an answer that was parsed, unless nobody waits for one."""
+        if self._room > BEFORE_ANSWER:
+            self._end()
+            return
+        status = data[0].code
+        if status // 100 != 1 or status == 101:
+            self._room = _UNBOUNDED
+        super().feed_data(data, size)
+
+    def _go_on(self, rest: bytes) -> None:
+        """Go on where the answer's head was among what has been parsed, and break off where it was not."""
+        if self._room > BEFORE_ANSWER:
+            self.data_received(rest)
+            return
+        self._end()
+        text = f"more than {BEFORE_ANSWER // 1024} KiB came before its answer"
+        self.set_exception(HttpProcessingError(code=0, message=text))
+
+    def _end(self) -> None:
+        self.force_close()
+        if self.transport is not None:
+            self.transport.abort()
