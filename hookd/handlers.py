@@ -6,6 +6,7 @@ They are declared in the configuration alone, since they are code that the daemo
 import asyncio
 import importlib
 import inspect
+import json
 import logging
 import re
 import threading
@@ -17,10 +18,9 @@ from functools import cache
 from time import perf_counter
 from typing import Any, Final
 
-import msgspec
-
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Handler, Outcome
+from hookd.parse import parse
 from hookd.text import one_line, printable
 
 LONGEST_VALUE: Final = 200
@@ -42,7 +42,7 @@ class Message:
 
     def json(self) -> Any:
         """Answer the payload as JSON; ValueError where it is none."""
-        return msgspec.json.decode(self.payload)
+        return parse(self.payload)
 
 
 Call = Callable[[Message], Any]
@@ -92,7 +92,7 @@ class Line:
         """Write the line; a field that the payload lacks stays as it is in the template."""
         try:
             payload = message.json()
-        except (ValueError, RecursionError):
+        except ValueError:
             payload = None  # not JSON: it has no fields
         logger.info("%s", self._FIELD.sub(lambda field: _value(payload, field), self._template))
 
@@ -102,8 +102,15 @@ def _value(payload: Any, field: re.Match[str]) -> str:
         if not isinstance(payload, dict) or name not in payload:
             return field[0]
         payload = payload[name]
-    text = payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
+    text = payload if isinstance(payload, str) else _written(payload)
     return printable(text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…")
+
+
+def _written(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:  # it is read a few levels deeper than it is written
+        return "…"
 
 
 class Runner:

@@ -4,23 +4,24 @@ import logging
 import re
 from hashlib import sha256
 
-import msgspec
-
 from hookd.accept import Acceptor
 from hookd.errors import SignatureError, Unreadable
 from hookd.metrics import Metrics
 from hookd.model import Clock, Field, Source
+from hookd.parse import parse
 from hookd.signing import Headers, Verified, collect, find, scheme
 from hookd.store import Accepted
 
 LONGEST_KEY = 255
-"""Characters of an id that is remembered as it came; of a longer one its digest is."""
+"""Characters of an id that is remembered as it came; of a longer one, or of no plain text, its digest is."""
 
 LONGEST_TYPE = 128
 """Characters of an event's type at most."""
 
 UNNAMED = "received"
 
+_NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
+"""What no database keeps in a text: NUL, and half a character (a lone surrogate)."""
 _NOT_IN_TYPE = re.compile(r"[^A-Za-z0-9_.]")
 
 log = logging.getLogger("hookd.receive")
@@ -75,15 +76,15 @@ def _key(source: Source, message: Verified, headers: Headers, body: bytes) -> st
         if source.id is not None and source.id.place == "body":
             _expect_json(source.id, body)
         return None
-    if len(identity) > LONGEST_KEY:
+    if len(identity) > LONGEST_KEY or _NO_TEXT.search(identity):
         return "sha256:" + sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
     return identity
 
 
 def _expect_json(field: Field, body: bytes) -> None:
     try:
-        msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        parse(body)
+    except ValueError as error:
         raise Unreadable(f"expected a JSON body with the id at {field.name}: {error}") from None
 
 

@@ -345,6 +345,9 @@ async def test_the_line_of_the_seed(runner: Runner, caplog: pytest.LogCaptureFix
         ("{name}", b'{"name": "a\\nb\\r\\u0000\\u001b[31m"}', "a\\nb\\r\\x00\\x1b[31m"),
         ("{name}", b'{"name": "\\u2028\\u202e\\u2066\\u0085"}', "\\u2028\\u202e\\u2066\\x85"),
         ("{name}", '{"name": "Åda 🎓"}'.encode(), "Åda 🎓"),
+        ("{name}", b'{"name": "A\\ud800B"}', "A\\ud800B"),
+        ("{name}", b'{"name": ["A\\ud800B"]}', '["A\\ud800B"]'),
+        ("{name}", b'{"name": "Ada", "x": ' + b"9" * 5000 + b"}", "Ada"),
         ("{größe}", '{"größe": 1}'.encode(), "1"),
     ],
 )

@@ -154,6 +154,25 @@ async def test_a_body_that_has_to_name_the_id_and_is_not_json_is_unreadable(
     assert metrics.inbound_requests == {("shop", "unreadable"): 1}
 
 
+@pytest.mark.parametrize("other", [b'"\\ud800"', b'"\\udc00\\u0000"', b"9" * 5000, b"[" * 500 + b"]" * 500])
+async def test_json_may_hold_whatever_json_allows(stand: Stand, receiver: Receiver, other: bytes) -> None:
+    bodies = [b'{"id": %b, "name": %b}' % (identity, other) for identity in (b'"1"', b'"2"', b'"1"', b"null")]
+    answers = [await receive(receiver, body) for body in bodies]
+    assert [answer.repeated for answer in answers] == [False, False, True, False]
+    assert (await stand.store.event(answers[3].event, None)).payload == bodies[3]
+
+
+async def test_any_text_or_whole_number_is_an_id(receiver: Receiver) -> None:
+    ids = [b'"\\ud800"', b'"\\ud801"', b'"a\\u0000"', b'"a"', b"9" * 5000, b"9" * 4999 + b"8"]
+    assert not any([(await receive(receiver, b'{"id": %b}' % each)).repeated for each in ids])
+    assert all([(await receive(receiver, b'{"id": %b}' % each)).repeated for each in ids])
+
+
+async def test_half_a_character_in_a_type_is_respelt(stand: Stand, receiver: Receiver) -> None:
+    await receive(receiver, b'{"type": "a\\ud800b"}')
+    assert await stand.types() == ["shop.a_b"]
+
+
 async def test_a_body_that_need_not_be_json_may_be_anything(stand: Stand, receiver: Receiver) -> None:
     source = replace(SOURCE, id=Field("header", "X-Id"))
     accepted = await receive(receiver, b"\xff\x00", source, TOKEN | {"X-Id": "1"})

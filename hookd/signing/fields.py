@@ -3,6 +3,7 @@
 import msgspec
 
 from hookd.model import Field
+from hookd.parse import parse_anything
 from hookd.signing.headers import Collected
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -24,5 +25,19 @@ def _at_path(body: bytes, path: list[str]) -> str | None:
         for name in path:
             part = _object.decode(part)[name]
         return str(_leaf.decode(part)) or None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):  # no such field in this body
+    except KeyError:
         return None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # no such field, or JSON that it refuses
+        return _in_anything(body, path)
+
+
+def _in_anything(body: bytes, path: list[str]) -> str | None:
+    try:
+        part = parse_anything(body, integer=str)  # of any length, and never a float that others would share
+    except ValueError:
+        return None
+    for name in path:
+        if not isinstance(part, dict) or name not in part:
+            return None
+        part = part[name]
+    return part or None if isinstance(part, str) else None

@@ -49,7 +49,7 @@ def _resource(routes: Iterable[Route], box: SiteBox, services: Services) -> Hand
             _expect_running(services)
         site = box.site
         caller = admit(request, site.tokens, route.scope)
-        query = parameters(request, route.parameters)
+        query = parameters(request, route.parameters, services.clock())
         return await route.act(Call(request, caller, site, services, query))
 
     return serve
@@ -67,7 +67,7 @@ def _elsewhere(box: SiteBox, services: Services) -> Handler:
             raise wrong_method(request.method, ["POST"])
         _expect_running(services)
         caller = admit(request, site.tokens, Scope.PUBLISH if trigger.authenticated else None)
-        query = parameters(request, ())
+        query = parameters(request, {}, services.clock())
         return await triggers.pull(Call(request, caller, site, services, query), trigger)
 
     return serve

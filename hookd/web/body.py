@@ -4,11 +4,12 @@ import asyncio
 import json
 import re
 from http import HTTPStatus
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from aiohttp import web
 
 from hookd.errors import Fault, InvalidInput
+from hookd.parse import parse, refuse_constant
 from hookd.web.problems import RequestError, pointer, unreadable
 
 PATIENCE = 30.0
@@ -67,8 +68,8 @@ def members(body: bytes) -> dict[str, Member]:
 def is_json(body: bytes) -> bool:
     """Say whether these bytes are one JSON value (RFC 8259)."""
     try:
-        json.loads(body.decode(), parse_constant=_no_constant, parse_int=float)
-    except (ValueError, RecursionError):
+        parse(body)
+    except ValueError:
         return False
     return True
 
@@ -82,12 +83,8 @@ def _decoded(body: bytes) -> str:
         raise unreadable(f"the body is not UTF-8 (at byte {error.start})") from None
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise json.JSONDecodeError(f"{name} is no JSON value", "", 0)
-
-
-_decoder = json.JSONDecoder(parse_constant=_no_constant)
-_decoder_of_floats = json.JSONDecoder(parse_constant=_no_constant, parse_int=float)
+_decoder = json.JSONDecoder(parse_constant=refuse_constant)
+_decoder_of_floats = json.JSONDecoder(parse_constant=refuse_constant, parse_int=float)
 _space = r"[ \t\n\r]*"
 _opening = re.compile(rf"{_space}\{{{_space}")
 _colon = re.compile(rf"{_space}:{_space}")

@@ -1,8 +1,9 @@
 """One request as a route sees it: who calls, what the configuration says, and what the daemon can do."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -67,7 +68,7 @@ class Call:
     caller: Caller
     site: Site
     services: Services
-    query: Mapping[str, str]
+    query: Mapping[str, Any]
 
     @property
     def id(self) -> str:
@@ -110,19 +111,28 @@ Act = Callable[[Call], Awaitable[web.StreamResponse]]
 """What a route does."""
 
 
-def parameters(request: web.Request, known: Collection[str]) -> dict[str, str]:
-    """Answer the parameters of the query by name; every unknown, repeated or unprintable one is a fault."""
-    if not request.query_string:
-        return {}
-    query = request.query
-    faults = {}
-    for name, value in query.items():
-        if name not in known:
-            faults[name] = "is unknown here; known: " + (", ".join(sorted(known)) or "none")
-        elif len(query.getall(name)) > 1:
-            faults[name] = "is there twice; expected once"
-        elif not value.isprintable():
-            faults[name] = "expected printable text"
+Parameters = Mapping[str, Callable[[str, int], object]]
+"""How to read the parameters of a query: from a text and the time now, or ValueError."""
+
+
+def parameters(request: web.Request, known: Parameters, now: int) -> dict[str, object]:
+    """Answer what the parameters of the query mean, by name, or an InvalidInput with every fault."""
+    found, faults = dict[str, object](), []
+    for name in request.query:
+        try:
+            found[name] = _parameter(name, request.query.getall(name), known, now)
+        except ValueError as error:
+            faults.append(Fault(f"?{printable(name)}", str(error)))
     if faults:
-        raise InvalidInput(*(Fault(f"?{printable(name)}", detail) for name, detail in faults.items()))
-    return dict(query)
+        raise InvalidInput(*dict.fromkeys(faults))  # one that is there twice is found twice
+    return found
+
+
+def _parameter(name: str, values: list[str], known: Parameters, now: int) -> object:
+    if name not in known:
+        raise ValueError("is unknown here; known: " + (", ".join(sorted(known)) or "none"))
+    if len(values) > 1:
+        raise ValueError("is there twice; expected once")
+    if not values[0].isprintable():
+        raise ValueError("expected printable text")
+    return known[name](values[0], now)

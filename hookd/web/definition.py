@@ -100,7 +100,7 @@ class ChangedEndpoint(Definition):
 
 def new_endpoint(values: Json, guard: Guard) -> NewEndpoint:
     """Answer the endpoint that these values define, or an InvalidInput with every fault."""
-    return check(NewEndpoint, merged({}, _known(values, NewEndpoint)), guard)
+    return check(NewEndpoint, _checkable({}, values, NewEndpoint), guard)
 
 
 def changed(endpoint: Endpoint, patch: Json, guard: Guard, now: int) -> Endpoint:
@@ -108,7 +108,7 @@ def changed(endpoint: Endpoint, patch: Json, guard: Guard, now: int) -> Endpoint
 
     The url is judged again only where the patch names it: what may be dialled can have changed since.
     """
-    values = merged(definition(endpoint), _known(patch, ChangedEndpoint))
+    values = _checkable(definition(endpoint), patch, ChangedEndpoint)
     after = check(ChangedEndpoint, values, guard if "url" in patch else None)
     if "scheme" in patch:
         _expect_secret(after.scheme, endpoint.secret)
@@ -159,12 +159,10 @@ def merged(target: Json, patch: Json) -> dict[str, Any]:
     return result
 
 
-def _known(values: Json, model: type[Body]) -> Json:
-    """Refuse an unknown field even where it is null, which the merge would drop."""
-    unknown = [name for name, value in values.items() if value is None and name not in model.model_fields]
-    if unknown:
-        raise InvalidInput(*(Fault(pointer(name), "is unknown here") for name in unknown))
-    return values
+def _checkable(target: Json, patch: Json, model: type[Body]) -> Json:
+    """Merge, but keep unknown fields that are null for the check to refuse: the merge would drop them."""
+    unknown = dict.fromkeys(name for name in patch if name not in model.model_fields)
+    return unknown | merged(target, patch)
 
 
 def _expect_secret(scheme_name: str, secret: str) -> None:

@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
-from hookd.errors import Fault, InvalidInput
 from hookd.store import Listing, Page
 from hookd.web.answers import answer
+from hookd.web.call import Parameters
 
-PARAMETERS: Final = frozenset({"limit", "cursor"})
 LIMIT: Final = 50
 LONGEST: Final = 250
 
@@ -20,19 +19,25 @@ _CURSOR: Final = re.compile(r"(before|after)_([0-9]{1,18})")
 T = TypeVar("T")
 
 
-def page_of(query: Mapping[str, str]) -> Page:
-    """Answer the page that a query asks for, or an InvalidInput for a limit or cursor that is none."""
-    faults = []
-    limit = query.get("limit", str(LIMIT))
-    if not _LIMIT.fullmatch(limit) or not 1 <= int(limit) <= LONGEST:
-        faults.append(Fault("?limit", f"expected a whole number from 1 to {LONGEST}"))
-    cursor = query.get("cursor")
-    place = None if cursor is None else _CURSOR.fullmatch(cursor)
-    if cursor is not None and place is None:
-        faults.append(Fault("?cursor", "expected next_cursor or prev_cursor of an earlier answer"))
-    if faults:
-        raise InvalidInput(*faults)
-    return Page(int(limit), **({} if place is None else {place[1]: int(place[2])}))
+def _limit(text: str, _now: int) -> int:
+    if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= LONGEST:
+        raise ValueError(f"expected a whole number from 1 to {LONGEST}")
+    return int(text)
+
+
+def _cursor(text: str, _now: int) -> dict[str, int]:
+    place = _CURSOR.fullmatch(text)
+    if place is None:
+        raise ValueError("expected next_cursor or prev_cursor of an earlier answer")
+    return {place[1]: int(place[2])}
+
+
+PARAMETERS: Final[Parameters] = {"limit": _limit, "cursor": _cursor}
+
+
+def page_of(query: Mapping[str, Any]) -> Page:
+    """Answer the page that the parameters of a query ask for."""
+    return Page(query.get("limit", LIMIT), **query.get("cursor", {}))
 
 
 def answer_page(listing: Listing[T], show: Callable[[T], object]) -> web.Response:

@@ -1,10 +1,10 @@
 """Every route of the main address, but for those that the configuration adds: sources and triggers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hookd.model import Scope
 from hookd.web import dashboard, deliveries, endpoints, events, page, register, status
-from hookd.web.call import Act
+from hookd.web.call import Act, Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Route:
     path: str
     act: Act
     scope: Scope | None
-    parameters: frozenset[str] = frozenset()
+    parameters: Parameters = field(default_factory=dict)
 
 
 READ, WRITE, PUBLISH = Scope.READ, Scope.WRITE, Scope.PUBLISH
@@ -37,7 +37,7 @@ ROUTES = (
     Route("POST", "/api/v1/events", events.publish, PUBLISH),
     Route("GET", "/api/v1/events", events.list_all, READ, page.PARAMETERS),
     Route("GET", "/api/v1/events/{id}", events.read, READ),
-    Route("GET", "/api/v1/deliveries", deliveries.list_all, READ, deliveries.FILTERS | page.PARAMETERS),
+    Route("GET", "/api/v1/deliveries", deliveries.list_all, READ, {**deliveries.FILTERS, **page.PARAMETERS}),
     Route("GET", "/api/v1/deliveries/{id}", deliveries.read, READ),
     Route("POST", "/api/v1/deliveries/{id}/retry", deliveries.retry, WRITE),
     Route("POST", "/api/v1/deliveries/{id}/cancel", deliveries.cancel, WRITE),

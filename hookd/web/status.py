@@ -1,5 +1,7 @@
 """`/healthz`, `/readyz` and `/metrics`."""
 
+from http import HTTPStatus
+
 from aiohttp import web
 
 from hookd.errors import Unavailable
@@ -7,6 +9,7 @@ from hookd.metrics import CONTENT_TYPE, Gauges, exposition
 from hookd.model import EndpointState, Status
 from hookd.web.answers import answer
 from hookd.web.call import Call
+from hookd.web.problems import RequestError
 
 
 async def healthz(call: Call) -> web.Response:  # noqa: ARG001 - every route is called alike
@@ -23,7 +26,10 @@ async def readyz(call: Call) -> web.Response:
 
 
 async def metrics(call: Call) -> web.Response:
-    """Answer the metrics in Prometheus' text format."""
+    """Answer the metrics in Prometheus' text format; those of all tenants, so no token bound to one may read them."""
+    if call.caller.tenant is not None:
+        detail = f"the token {call.caller.name!r} is bound to a tenant; the metrics need a token without a tenant"
+        raise RequestError(HTTPStatus.FORBIDDEN, detail)
     services = call.services
     totals = await services.store.totals()
     now = services.clock()

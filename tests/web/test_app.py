@@ -95,6 +95,14 @@ async def test_metrics_are_in_the_text_format(stand: Stand) -> None:
     assert "hookd_outbox_oldest_due_seconds 2.0" in lines
 
 
+async def test_metrics_are_of_all_tenants_and_for_no_token_that_is_bound_to_one(stand: Stand) -> None:
+    stand.use(tokens=(token("acme", *Scope, tenant="acme"), token("all", Scope.READ)))
+    assert (await stand.call("GET", "/metrics", token="all")).status == 200
+    told = await stand.call("GET", "/metrics", token="acme")
+    assert (told.status, told.headers["Content-Type"]) == (403, "application/problem+json")
+    assert "a token without a tenant" in told.json["detail"]
+
+
 hostile = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

@@ -48,6 +48,21 @@ async def test_a_purchase_is_published_in_the_fields_it_requires(stand: Stand) -
     assert delivery["event"] == identity
 
 
+@pytest.mark.parametrize("name", [b'"A\\ud800B"', b'"A\\u0000B"', b"9" * 5000])
+async def test_a_purchase_comes_round_byte_for_byte(stand: Stand, name: bytes) -> None:
+    source = replace(SOURCE, id=Field("body", "id"), max_body=10_000)
+    stand.use(sources={source.path: source})
+    body = b'{"name":%b,"email":"a","course":"b"}' % name
+    bought = await stand.call("POST", TRIGGER.path, data=body)
+    assert bought.status == 200, bought.text
+    sent = (await stand.store.event(bought.json["id"], None)).payload
+    for _ in range(2):
+        told = await stand.call("POST", "/webhook", data=sent, headers={"X-Webhook-Token": "secret"})
+        assert told.status == 200, told.text
+    [received, _] = (await stand.call("GET", "/api/v1/events")).json["data"]
+    assert (await stand.store.event(received["id"], None)).payload == sent
+
+
 async def test_a_purchase_without_a_required_field_is_refused(stand: Stand) -> None:
     told = await stand.call("POST", TRIGGER.path, {"email": "a", "id": "evt_1"})
     assert (told.status, told.pointers) == (422, ["#/name", "#/course"])
