@@ -34,6 +34,8 @@ _DIGITS: Final = 9
 
 async def read_body(content: StreamReader, body: bytearray) -> bool:
     """Read a body as far as `READ` bytes, and say whether that was all."""
+    if content.is_eof():  # a short one that came with the headers: nothing to wait for
+        body += content.read_nowait(READ)
     while not content.at_eof():
         if len(body) >= READ:
             return False
