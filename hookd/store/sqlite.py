@@ -22,7 +22,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another writer of the file: an upkeep command, or an application."""
 
-ROWS_PER_STATEMENT = 1024
+ROWS_PER_STATEMENT = 256
 
 
 class Connection(aiosqlite.Connection):
@@ -160,14 +160,20 @@ def _pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 def _batch(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> sqlite3.Cursor:
-    """Run one statement over some rows, padded with NULLs to a power of two so that few texts need compiling."""
+    """Run one statement over some rows, padded with NULLs to one of a few sizes so that few texts need compiling."""
     width = len(rows[0])
-    size = 1 << (len(rows) - 1).bit_length()
+    size = _size(len(rows))
     padding = (None,) * (width * (size - len(rows)))
     return connection.execute(_expand(sql, width, size), (*chain.from_iterable(rows), *padding))
 
 
-@lru_cache(maxsize=256)
+def _size(count: int) -> int:
+    """Round up to four significant bits: at most eight sizes between a power of two and the next."""
+    spare = max(0, count.bit_length() - 4)
+    return -(-count >> spare) << spare
+
+
+@lru_cache(maxsize=512)
 def _expand(sql: str, width: int, size: int) -> str:
     row = "(" + ", ".join("?" * width) + ")"
     return re.sub(r":rows\b", ", ".join([row] * size), sql)
