@@ -12,14 +12,12 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from aiohttp import ClientSession
-
 from hookd import logs
 from hookd.accept import Acceptor
 from hookd.attempt import Poster
 from hookd.config import Settings, read
 from hookd.deliver import Deliverer, Policy
-from hookd.egress import Guard, open_session
+from hookd.egress import Guard, Session, open_session
 from hookd.errors import ConfigError, HookdError, StartError, Unavailable
 from hookd.handlers import Runner
 from hookd.ids import IdFactory
@@ -285,7 +283,7 @@ class Daemon:
             self._loops.create_task(self._retire(former), name="retire")
         self._deliverer.reconfigure(self._poster(), self._runner(), self._policy())
 
-    async def _retire(self, session: ClientSession) -> None:
+    async def _retire(self, session: Session) -> None:
         """Close a session once the attempts that go through it have ended."""
         await self._deliverer.settled()
         await session.close()
@@ -316,7 +314,7 @@ def _guard(settings: Settings) -> Guard:
     return Guard(settings.network.allow, settings.network.deny)
 
 
-def _session(settings: Settings) -> ClientSession:
+def _session(settings: Settings) -> Session:
     return open_session(_guard(settings), settings.network.proxy)
 
 
