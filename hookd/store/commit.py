@@ -27,11 +27,11 @@ for it.
 LONGEST_PAUSE = 5.0
 """Seconds between attempts to commit while the storage is at fault."""
 
-BUSY = 8
-"""Writes in one commit from which on the next one waits a little, for more to come together."""
+QUIET = 3
+"""Turns of the event loop that bring no write, after which no more is waited for: a request takes two to become one."""
 
 GATHER = 0.005
-"""Seconds of that wait: twice as many writes in a commit cost each of them two thirds."""
+"""Seconds for which writes are gathered at the most, however many still come."""
 
 CLOSED = "hookd is stopping"
 
@@ -83,7 +83,6 @@ class Committer:
         self._wake = asyncio.Event()
         self._stopping = False
         self._closed = False
-        self._busy = False
         self.fault: str | None = None
         """Why nothing can be committed, while nothing can."""
 
@@ -124,13 +123,20 @@ class Committer:
         elif not self._writes:
             await self._wake.wait()
             self._wake.clear()
-        if self._busy:
-            await asyncio.sleep(GATHER)
+        await self._gather()
         writes, self._writes = self._writes, []
-        self._busy = len(writes) >= BUSY
         if not writes and self.fault is None:
             return 0
         return 0 if await self._round(writes) else failures + 1
+
+    async def _gather(self) -> None:
+        """Let writes come together while the event loop still brings some: the fewer commits, the less each costs."""
+        loop = asyncio.get_running_loop()
+        until, quiet = loop.time() + GATHER, 0
+        while quiet < QUIET and loop.time() < until:
+            before = len(self._writes)
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._writes) == before else 0
 
     def _close(self) -> None:
         """Refuse what comes now or is still queued; outcomes among it are made again at the next start."""
