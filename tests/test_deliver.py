@@ -373,9 +373,9 @@ async def test_a_drain_waits_for_what_is_being_committed(tmp_path: Path) -> None
     async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
         await it.stand.endpoint(url=receiver.url())
         accepted = it.stand.store.accept(it.stand.draft())
-        while it.stand.store._committer._writes:
+        while it.stand.store._committer._writes:  # noqa: ASYNC110 - until the transaction is on its way
             await asyncio.sleep(0)
-        await asyncio.sleep(0)  # the transaction is on its way to the store's thread
+        await asyncio.sleep(0)
         until_taken(it.stand.lanes)
         await it.drain(0)
         await accepted

@@ -76,11 +76,22 @@ class Session:
     as long for a request.
     """
 
-    def __init__(self, guard: Guard, resolver: GuardedResolver, connector: Connector, proxy: URL | None) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        resolver: GuardedResolver,
+        connector: Connector,
+        *,
+        proxy: URL | None,
+        keep_alive: float,
+        kept: int,
+    ) -> None:
         self._guard = guard
         self._resolver = resolver
         self._connector = connector
         self._proxy = proxy
+        self._keep_alive = keep_alive
+        self._most = kept
         self._loop = asyncio.get_running_loop()
         self._target = lru_cache(_TARGETS)(self._aim)
         self._kept: dict[ConnectionKey, deque[tuple[float, Connection]]] = {}
@@ -145,14 +156,14 @@ class Session:
         while kept:
             since, connection = kept.pop()
             self._count -= 1
-            if not connection.closed and monotonic() - since <= KEEP_ALIVE:
+            if not connection.closed and monotonic() - since <= self._keep_alive:
                 return connection
             connection.close()
         return None
 
     def keep(self, key: ConnectionKey, connection: Connection) -> None:
         """Keep a connection whose answer has ended; close one that can carry no other request."""
-        if self._closed or connection.closed or self._count >= KEPT:
+        if self._closed or connection.closed or self._count >= self._most:
             connection.close()
             return
         kept = self._kept.get(key)
@@ -161,12 +172,12 @@ class Session:
         kept.append((monotonic(), connection))
         self._count += 1
         if self._sweeping is None:
-            self._sweeping = self._loop.call_later(KEEP_ALIVE, self._sweep)
+            self._sweeping = self._loop.call_later(self._keep_alive, self._sweep)
 
     def _sweep(self) -> None:
         """Close what has been idle for too long."""
-        self._drop(monotonic() - KEEP_ALIVE)
-        self._sweeping = self._loop.call_later(KEEP_ALIVE, self._sweep) if self._kept else None
+        self._drop(monotonic() - self._keep_alive)
+        self._sweeping = self._loop.call_later(self._keep_alive, self._sweep) if self._kept else None
 
     def _drop(self, before: float) -> None:
         for key, kept in list(self._kept.items()):
@@ -193,11 +204,20 @@ def _head(start: str, headers: Mapping[str, str], size: int) -> bytes:
     return f"{start}{fields}content-length: {size}\r\n\r\n".encode("ascii")
 
 
-def open_session(guard: Guard, proxy: str | None = None, trusted: ssl.SSLContext | None = None) -> Session:
+def open_session(
+    guard: Guard,
+    proxy: str | None = None,
+    trusted: ssl.SSLContext | None = None,
+    *,
+    keep_alive: float = KEEP_ALIVE,
+    kept: int = KEPT,
+) -> Session:
     """Open the session of all attempts: it dials what the guard lets pass.
 
-    The proxy is dialled unjudged, since the operator named it. `trusted` stands in for the system's certificates.
+    The proxy is dialled unjudged, since the operator named it. `trusted` stands in for the system's certificates;
+    of the connections, `kept` at most are kept idle, for `keep_alive` seconds.
     """
     resolver = GuardedResolver(guard)
     connector = Connector(guard, resolver, proxy=proxy is not None, trusted=trusted)
-    return Session(guard, resolver, connector, None if proxy is None else URL(proxy))
+    behind = None if proxy is None else URL(proxy)
+    return Session(guard, resolver, connector, proxy=behind, keep_alive=keep_alive, kept=kept)

@@ -236,3 +236,14 @@ async def test_one_write_that_is_refused_by_a_rule_does_not_repeat_the_others(st
         await refused
     assert await counting == 1
     assert calls == [1]
+
+
+async def test_writes_that_come_without_end_hold_up_no_commit(stand: Stand) -> None:
+    first = stand.store.accept(stand.draft())
+    following = [first]
+    async with asyncio.timeout(30):
+        while not first.done():
+            following.append(stand.store.accept(stand.draft()))
+            await asyncio.sleep(0)
+    await asyncio.gather(*following)
+    assert 1 < stand.commits[0].size <= len(following)
