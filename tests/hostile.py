@@ -25,6 +25,9 @@ SOON = 200
 LATE = 60_000
 """The timeout of one that ends by itself: a test that has to wait for it fails."""
 
+ENDLESS = 1 << 28
+"""Bytes of a flood."""
+
 # What the record says, as a pattern. What the parser found is its own to say, in as many words as its version has.
 
 NOT_HTTP = "protocol: {where} did not answer in HTTP: .+"
@@ -128,12 +131,14 @@ def says(*parts: bytes, end: End = hold) -> Manner:
 
 
 def pours(start: bytes, piece: bytes) -> Manner:
-    """Say this to every request, and its second part for ever."""
+    """Say this to every request, and then its second part again and again, for longer than anybody should listen."""
 
     async def behave(connection: Connection, request: Request) -> None:
         await connection.send(start)
-        while True:
+        for _ in range(ENDLESS // len(piece)):
             await connection.send(piece)
+            await asyncio.sleep(0)  # a send alone goes on where the other side has gone
+        connection.close()
 
     return Manner(behave)
 

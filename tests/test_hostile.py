@@ -283,7 +283,8 @@ async def test_all_of_them_at_once_hold_up_nobody_and_are_on_record(tmp_path: Pa
         before = psutil.Process(daemon.pid).memory_info().rss
         for _ in range(EVENTS):
             await daemon.call("POST", "/api/v1/events", {"type": "order.created", "payload": {}})
-        await daemon.quiet()
+        async with asyncio.timeout(60):
+            await daemon.quiet()
         assert psutil.Process(daemon.pid).memory_info().rss - before < 64 * MIB
         assert len(good.requests) == EVENTS
         for hostile, port, endpoint in zip(table, ports, endpoints, strict=True):
