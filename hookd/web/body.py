@@ -34,7 +34,9 @@ async def read_body(request: web.Request, limit: int) -> bytes:
             return await _read(request, limit)
     except TimeoutError:
         raise RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {PATIENCE:g} s") from None
-    except (web.RequestPayloadError, ConnectionError):
+    except web.RequestPayloadError as error:
+        raise unreadable(str(error)) from None
+    except ConnectionError:
         raise unreadable("the body ended before its headers say so") from None
 
 

@@ -16,6 +16,7 @@ RETRY_AFTER = "5"
 """Seconds after which a caller should try again when the store can't commit."""
 PHRASES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
 }
 """The phrases of RFC 9110, where older Pythons know them by others."""
@@ -94,9 +95,21 @@ def problem_of(error: HookdError) -> web.Response:
             return _unexpected(error)
 
 
-@web.middleware
+def refusal(status: HTTPStatus, detail: str) -> web.Response:
+    """Answer a problem that ends its connection, since what follows there can't be told apart; the log says so."""
+    note_refusal(status, detail)
+    response = problem(status, detail, {"Connection": "close"})
+    response.force_close()
+    return response
+
+
+def note_refusal(status: HTTPStatus, detail: str) -> None:
+    """Log in one line what was refused before it came to any route."""
+    log.info("refused a request", extra={"fields": {"status": status.value, "fault": detail}})
+
+
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a problem."""
+    """Turn whatever an application raises into a problem."""
     try:
         return await handler(request)
     except HookdError as error:
@@ -113,6 +126,8 @@ def _unexpected(error: Exception) -> web.Response:
 
 
 def _problem_of_aiohttp(error: web.HTTPException) -> web.Response:
+    if error.status == HTTPStatus.EXPECTATION_FAILED:
+        return refusal(HTTPStatus.EXPECTATION_FAILED, "expected no Expect but 100-continue")
     headers = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
     return problem(HTTPStatus(error.status), error.reason, headers)
 

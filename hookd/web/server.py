@@ -1,15 +1,15 @@
 """The server that an application runs on."""
 
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from hookd.errors import StartError
-from hookd.text import one_line
+from hookd.web.connection import Connection
+from hookd.web.problems import boundary
 
 BACKLOG = 1024
 """Connections that wait to be accepted, at the most."""
@@ -17,7 +17,21 @@ BACKLOG = 1024
 GRACE = 1.0
 """Seconds for the last answers to be written, once everything else has ended."""
 
-log = logging.getLogger(__name__)
+
+class _Server(web.Server):
+    """Makes a Connection of every connection."""
+
+    def __call__(self) -> Connection:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    """Runs an application behind the boundary, on connections of ours."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        guarded = partial(boundary, handler=made.request_handler)
+        return _Server(guarded, request_factory=made.request_factory, **self._kwargs)
 
 
 def runner(app: web.Application, drain: float) -> web.AppRunner:
@@ -25,7 +39,7 @@ def runner(app: web.Application, drain: float) -> web.AppRunner:
 
     Bodies are not decompressed: a signature covers the bytes that were sent.
     """
-    return web.AppRunner(app, access_log=None, logger=log, auto_decompress=False, shutdown_timeout=drain)
+    return _Runner(app, access_log=None, auto_decompress=False, shutdown_timeout=drain)
 
 
 @asynccontextmanager
@@ -43,16 +57,3 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         yield f"http://{name}:{bound[1]}"
     finally:
         await server.cleanup()
-
-
-def _in_one_line(record: logging.LogRecord) -> bool:
-    """Log what is not HTTP in one line, so that nobody can fill the log with tracebacks; its answer is a 400."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg = f"{record.msg}: not HTTP: {one_line(error.message).replace('%', '%%')}"
-        record.exc_info = None
-        record.levelno, record.levelname = logging.INFO, "INFO"
-    return log.isEnabledFor(record.levelno)
-
-
-log.addFilter(_in_one_line)

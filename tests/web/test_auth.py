@@ -6,7 +6,6 @@ from aiohttp import ClientSession, web
 
 from hookd.model import ApiToken, Scope
 from hookd.web.auth import admit
-from hookd.web.problems import boundary
 from tests.web.serving import serve
 
 Headers = Mapping[str, str] | list[tuple[str, str]] | None
@@ -21,7 +20,7 @@ def application(*tokens: ApiToken) -> web.Application:
         caller = admit(request, tokens, None if scope == "open" else Scope(scope))
         return web.json_response({"name": caller.name, "tenant": caller.tenant})
 
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     app.router.add_route("*", "/{scope}", act)
     return app
 

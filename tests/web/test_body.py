@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hookd.errors import InvalidInput
 from hookd.web import body
 from hookd.web.body import members, read_body
-from hookd.web.problems import RequestError, boundary
+from hookd.web.problems import RequestError
 from tests.web.serving import serve
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -112,7 +112,7 @@ async def echo(request: web.Request) -> web.Response:
 
 @pytest.fixture
 async def echoing() -> AsyncIterator[str]:
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     app.router.add_route("*", "/", echo)
     async with serve(app) as url:
         yield url
@@ -180,7 +180,7 @@ async def test_a_client_that_goes_away_leaves_no_traceback(caplog: pytest.LogCap
         finally:
             ended.set()
 
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     app.router.add_post("/", read)
     async with serve(app) as url:
         host, port = url.removeprefix("http://").rstrip("/").split(":")

@@ -1,0 +1,73 @@
+"""Callers over raw sockets, who may send what they like."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it arrived. Header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Caller:
+    """One connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> Self:
+        """Send bytes as they are; whether the other side still wants them is its affair."""
+        self.writer.write(data)
+        with suppress(ConnectionError):
+            await self.writer.drain()
+        return self
+
+    async def answer(self) -> Answer:
+        """Read the next answer; IncompleteReadError where the connection has ended."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        pairs = (line.partition(": ") for line in head[1:] if line)
+        headers = {name.lower(): value for name, _, value in pairs}
+        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return Answer(int(head[0].split(" ")[1]), headers, body)
+
+    async def answers(self) -> list[Answer]:
+        """Read all answers until the connection ends."""
+        found = []
+        while True:
+            try:
+                found.append(await self.answer())
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return found
+
+    def close(self) -> None:
+        """End the connection at once."""
+        self.writer.transport.abort()
+
+
+async def connect(url: str) -> Caller:
+    """Open a connection to the server of a URL."""
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    return Caller(*await asyncio.open_connection(host, int(port)))
+
+
+@asynccontextmanager
+async def caller(url: str) -> AsyncIterator[Caller]:
+    """Open a connection, and close it at the end."""
+    opened = await connect(url)
+    try:
+        yield opened
+    finally:
+        opened.close()
