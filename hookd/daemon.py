@@ -8,9 +8,11 @@ import random
 import resource
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from hookd import logs
 from hookd.accept import Acceptor
@@ -58,8 +60,15 @@ def serve(settings: Settings, path: Path | None) -> None:
         log.info("stopped")
         if asyncio.all_tasks(loop.get_loop()):
             log.warning("a handler did not end, and is left behind")
-            logging.shutdown()
-            os._exit(0)
+            _leave()
+    if threading.active_count() > 1:  # a look-up of a name that nobody answers, or a handler's own
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """Exit without waiting for what does not end: all that matters is on disk."""
+    logging.shutdown()
+    os._exit(0)
 
 
 def _allow_sockets() -> None:

@@ -316,3 +316,31 @@ async def stay(message):
 
 def handler(run: str) -> str:
     return f'[[handlers]]\nname = "stubborn"\nrun = "{run}"\n'
+
+
+STUCK = """\
+import socket
+import threading
+
+genuine = socket.getaddrinfo
+
+def look_up(host, *args, **options):
+    if host == "dead.example":
+        print("asked for dead.example", flush=True)
+        threading.Event().wait()
+    return genuine(host, *args, **options)
+
+socket.getaddrinfo = look_up
+
+def handle(message):
+    pass
+"""
+
+
+async def test_a_look_up_that_is_never_answered_does_not_keep_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    async with Daemon(tmp_path, '[server]\ndrain = "0s"\n' + handler("python:stuck:handle")) as daemon:
+        await daemon.register("http://dead.example/")
+        await daemon.call("POST", "/api/v1/events", {"type": "purchase", "payload": {}})
+        await daemon.logs("asked for dead.example")
+        assert await daemon.stop() == 0
