@@ -170,7 +170,7 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 async def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "hookd.db").mkdir()
-    assert "unable to open database file" in await refused(tmp_path / "hookd.db")
+    assert "Is a directory" in await refused(tmp_path / "hookd.db")
 
 
 async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand) -> None:
