@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -164,3 +165,18 @@ async def stand_on(open_in: Open, folder: Path, clock: list[int] | None = None) 
         finally:
             store.stop()
             await stand.committing
+
+
+async def fill(stand: Stand) -> None:
+    """Let the file grow no further, and take what room is left in it."""
+
+    def full(raw: sqlite3.Connection) -> None:
+        pages = raw.execute("PRAGMA page_count").fetchone()[0]
+        raw.execute(f"PRAGMA max_page_count = {pages}")
+
+    await stand.store._writer.run(full)
+
+
+async def empty(stand: Stand) -> None:
+    """Let the file grow again."""
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))
