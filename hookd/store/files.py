@@ -105,7 +105,7 @@ class Files:
             return DamagedError(
                 f"the database file {self._path} is damaged: {words(error)}; stop hookd and restore a backup"
             )
-        return StorageError(f"{words(error)} ({getattr(error, 'sqlite_errorname', 'SQLite')})")
+        return StorageError(named(error))
 
     def _missing(self) -> Path | None:
         """Answer which of the others is not there any more."""
@@ -143,6 +143,11 @@ def is_damage(error: sqlite3.Error) -> bool:
 def words(error: sqlite3.Error) -> str:
     """Answer SQLite's words, without the contents that Python adds to some."""
     return str(error).partition(" with text ")[0]
+
+
+def named(error: sqlite3.Error) -> str:
+    """Answer SQLite's words, and its name for the error (https://sqlite.org/rescode.html)."""
+    return f"{words(error)} ({getattr(error, 'sqlite_errorname', 'SQLITE_ERROR')})"
 
 
 def _expect_writable(*paths: Path) -> None:

@@ -15,7 +15,7 @@ import aiosqlite
 
 from hookd.errors import StartError
 from hookd.store.examine import damaged, examine
-from hookd.store.files import is_damage, words
+from hookd.store.files import is_damage, named, words
 from hookd.store.statement import Insert, Many, Query, Row, Steps
 
 P = ParamSpec("P")
@@ -100,7 +100,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA secure_delete = ON")  # a deleted secret is overwritten; not every SQLite's default
         _migrate(connection, path)
     except sqlite3.Error as error:
-        text = damaged(path, words(error)) if is_damage(error) else f"[store] url: {path}: {error}"
+        text = damaged(path, words(error)) if is_damage(error) else f"[store] url: {path}: {named(error)}"
         raise StartError(text) from None
 
 
