@@ -23,6 +23,8 @@ SECOND = 1000
 DAY = 86_400_000
 NOW = ENDPOINT.created_at
 DEDUPE = 30 * DAY
+PATIENCE = 30.0
+"""Seconds after which what should have happened fails the test."""
 SEEDS = count(1)
 """A store that is opened again must not make the ids of before."""
 SCHEDULE = (5 * SECOND, 300 * SECOND)
@@ -145,9 +147,10 @@ class Stand:
 
     async def mended(self) -> None:
         """Wait until the store commits again."""
-        while self.store.fault is not None:
-            self.committed.clear()
-            await self.committed.wait()
+        async with asyncio.timeout(PATIENCE):
+            while self.store.fault is not None:
+                self.committed.clear()
+                await self.committed.wait()
 
 
 @asynccontextmanager

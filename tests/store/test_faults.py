@@ -15,10 +15,7 @@ from hookd.store import commit
 from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.crash.waiting import until
-from tests.store.stand import Open, Stand, empty, fill, stand_on
-
-PATIENCE = 30.0
-"""Seconds after which a commit that is held up goes on by itself, so that a failed test ends."""
+from tests.store.stand import PATIENCE, Open, Stand, empty, fill, stand_on
 
 
 class Journal:
@@ -39,7 +36,8 @@ class Journal:
     async def tried(self) -> None:
         """Wait until it is tried once more."""
         self._tried.clear()
-        await self._tried.wait()
+        async with asyncio.timeout(PATIENCE):
+            await self._tried.wait()
 
 
 async def traced(stand: Stand, trace: Callable[[str], object] | None) -> None:

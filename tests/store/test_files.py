@@ -96,6 +96,7 @@ async def test_a_file_that_is_put_back_is_gone_on_with(stand: Stand, path: Path)
 
 @pytest.mark.parametrize("end", ["", "-wal", "-shm", ".lock"])
 async def test_what_is_gone_is_noticed_while_nothing_is_written(stand: Stand, path: Path, end: str) -> None:
+    await stand.store.notice()
     lost = path.with_name(path.name + end)
     moved = lost.rename(path.with_name("moved"))
     with pytest.raises(Unavailable, match=GONE):
