@@ -163,7 +163,7 @@ class Daemon:
             self._loops = loops
             upkeep = [loops.create_task(self._upkeep(), name="upkeep")]
             try:
-                _tell_of_gone(await self._store.recover(_handlers(self._settings)))
+                await self._recover()
                 loops.create_task(self._deliverer.run(), name="deliver")
                 upkeep.append(loops.create_task(self._deliverer.watch(), name="watch"))
                 upkeep.append(loops.create_task(self._reloading(), name="reload"))
@@ -174,6 +174,13 @@ class Daemon:
                     await self._deliverer.drain(self._settings.server.drain / 1000)
             finally:
                 await self._wind_down(upkeep)
+
+    async def _recover(self) -> None:
+        """Take up what the last run left; StartError where the store can't be written."""
+        try:
+            _tell_of_gone(await self._store.recover(_handlers(self._settings)))
+        except Unavailable as error:
+            raise StartError(f"[store] url: {self._settings.store.path}: {error}") from None
 
     async def _wind_down(self, upkeep: list[asyncio.Task[None]]) -> None:
         for task in upkeep:

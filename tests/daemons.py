@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,8 @@ LOOPBACK = """\
 allow = ["loopback"]
 """
 """A configuration under which receivers on this machine are reached."""
+
+HOOKD = ("-m", "hookd")
 
 STARTING = 30.0
 STOPPING = 30.0
@@ -37,9 +39,18 @@ class Daemon:
     """
 
     def __init__(
-        self, directory: Path, config: str = LOOPBACK, *, token: str | None = None, **environment: str
+        self,
+        directory: Path,
+        config: str = LOOPBACK,
+        *,
+        token: str | None = None,
+        program: Sequence[str] = HOOKD,
+        **environment: str,
     ) -> None:
-        """`token` is the one token it knows, and shown in every call; `environment` is added to its own."""
+        """`token` is the one token it knows, and shown in every call; `environment` is added to its own.
+
+        `program` are Python's arguments, where something is to happen before hookd begins.
+        """
         self.directory = directory
         self.config = directory / "config.toml"
         self.log = directory / "hookd.log"
@@ -48,6 +59,7 @@ class Daemon:
         self.process: asyncio.subprocess.Process
         self.config.write_text(config, "utf-8")
         self._token = token
+        self.program = program
         self._environment = environment | ({} if token is None else {"HOOKD_TOKEN": token})
 
     @property
@@ -76,7 +88,7 @@ class Daemon:
         """Start it, and wait until it is ready; fail with its log where it ends instead."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "hookd", "run", "--config", str(self.config)),
+                *(sys.executable, *self.program, "run", "--config", str(self.config)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -21,6 +21,7 @@ from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, EndpointState, Handler, Origin, Outcome, Status
 from hookd.store import Committed, DeliveryRecord
+from tests.crash.waiting import until
 from tests.receivers import OK, Connection, Receiver, Request, answering
 from tests.store.stand import DAY, Stand, sqlite, stand_on
 
@@ -415,6 +416,31 @@ async def test_a_claim_that_met_a_fault_is_made_again(tmp_path: Path) -> None:
         it.stand.pass_time(DAY)
         await it.reach(Status.FAILED, event=accepted.event)
         assert len(receiver.requests) == 2
+
+
+async def test_a_fault_keeps_no_more_than_was_claimed(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver, delivering(tmp_path, max_in_flight=8, per_endpoint=5) as it:
+        for number in range(2):
+            await it.stand.endpoint(f"ep_{number}", url=receiver.url())
+        await asyncio.gather(*(it.stand.accept() for _ in range(30)))
+        await gate.crowd(8)
+        claimed = it.stand.lanes.in_flight
+        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+        gate.open.set()
+        while it.metrics.attempts_in_flight:
+            await it.deliverer.settled()
+        await until(lambda: it.stand.store.fault is not None, "the fault is met")
+        for _ in range(3):
+            it.stand.pass_time(DAY)
+            await it.deliverer.run_once()
+        kept = it.stand.store._committer._writes
+        assert len(kept) == len(receiver.requests) == claimed, "nothing was claimed meanwhile"
+        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        await it.stand.mended()
+        it.stand.pass_time(DAY)
+        await it.reach(Status.DELIVERED)
+        assert len(receiver.requests) == 60
 
 
 class BrokenClockError(Exception):

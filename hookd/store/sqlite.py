@@ -9,11 +9,13 @@ from functools import lru_cache, partial
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeGuard, TypeVar
 
 import aiosqlite
 
-from hookd.errors import StartError, Unavailable
+from hookd.errors import StartError
+from hookd.store.examine import damaged, examine
+from hookd.store.files import is_damage, named, words
 from hookd.store.statement import Insert, Many, Query, Row, Steps
 
 P = ParamSpec("P")
@@ -34,17 +36,6 @@ class Connection(aiosqlite.Connection):
         """Call `function(sqlite3 connection, …)` on the connection's thread."""
         result: T = await self._execute(function, self._conn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
-
-    async def look(
-        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Call as `run` does; Unavailable where the storage can't be read."""
-        try:
-            return await self.run(function, *args, **kwargs)
-        except sqlite3.Error as error:
-            if not is_fault(error):
-                raise
-            raise Unavailable(str(error)) from error
 
     @classmethod
     async def open(cls, path: Path, prepare: Callable[[sqlite3.Connection], object]) -> Self:
@@ -101,6 +92,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
+        examine(connection, path)
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # SQLite can't switch it on once tables exist
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -108,7 +100,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA secure_delete = ON")  # a deleted secret is overwritten; not every SQLite's default
         _migrate(connection, path)
     except sqlite3.Error as error:
-        raise StartError(f"[store] url: {path}: {error}") from None
+        text = damaged(path, words(error)) if is_damage(error) else f"[store] url: {path}: {named(error)}"
+        raise StartError(text) from None
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -185,7 +178,7 @@ def data_version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def is_fault(error: BaseException) -> bool:
+def is_fault(error: BaseException) -> TypeGuard[sqlite3.Error]:
     """Say whether an error is about where something is written, not about what: the storage is at fault."""
     of_a_writer = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, of_a_writer)
@@ -193,6 +186,6 @@ def is_fault(error: BaseException) -> bool:
 
 def roll_back(connection: sqlite3.Connection) -> None:
     """End the open transaction, if SQLite has not done so by itself (as it does where the disk is full)."""
-    with suppress(sqlite3.OperationalError):  # a failing disk can fail this too; the journal undoes it at next open
+    with suppress(sqlite3.Error):  # a failing disk can fail this too; it is tried again, or undone at the next open
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ SECOND = 1000
 DAY = 86_400_000
 NOW = ENDPOINT.created_at
 DEDUPE = 30 * DAY
+PATIENCE = 30.0
+"""Seconds after which what should have happened fails the test."""
 SEEDS = count(1)
 """A store that is opened again must not make the ids of before."""
 SCHEDULE = (5 * SECOND, 300 * SECOND)
@@ -144,9 +147,10 @@ class Stand:
 
     async def mended(self) -> None:
         """Wait until the store commits again."""
-        while self.store.fault is not None:
-            self.committed.clear()
-            await self.committed.wait()
+        async with asyncio.timeout(PATIENCE):
+            while self.store.fault is not None:
+                self.committed.clear()
+                await self.committed.wait()
 
 
 @asynccontextmanager
@@ -164,3 +168,18 @@ async def stand_on(open_in: Open, folder: Path, clock: list[int] | None = None) 
         finally:
             store.stop()
             await stand.committing
+
+
+async def fill(stand: Stand) -> None:
+    """Let the file grow no further, and take what room is left in it."""
+
+    def full(raw: sqlite3.Connection) -> None:
+        pages = raw.execute("PRAGMA page_count").fetchone()[0]
+        raw.execute(f"PRAGMA max_page_count = {pages}")
+
+    await stand.store._writer.run(full)
+
+
+async def empty(stand: Stand) -> None:
+    """Let the file grow again."""
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))

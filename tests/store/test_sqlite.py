@@ -170,7 +170,7 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 async def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "hookd.db").mkdir()
-    assert "unable to open database file" in await refused(tmp_path / "hookd.db")
+    assert "Is a directory" in await refused(tmp_path / "hookd.db")
 
 
 async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand) -> None:
@@ -179,6 +179,15 @@ async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand)
         return [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
     assert await stand.store._writer.run(pragmas) == ["wal", 2, 2]
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("hookd.db*") if path.suffix != ".lock"}
+
+
+async def test_a_new_file_is_its_owners_alone(stand: Stand, tmp_path: Path) -> None:
+    await stand.endpoint()
+    assert modes(tmp_path) == dict.fromkeys(("hookd.db", "hookd.db-wal", "hookd.db-shm"), 0o600)
 
 
 async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Path) -> None:
