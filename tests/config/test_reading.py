@@ -247,7 +247,7 @@ def test_what_is_refused(tmp_path: Path, text: str, pointer: str) -> None:
     "key",
     [
         "correct horse battery staple",
-        in_base64(b"correct horse battery staple.txt"),
+        in_base64(b"correct HORSE battery staple 123"),
         in_base64(NEW_KEY[:16]),
         in_base64(NEW_KEY[:31]),
         in_base64(NEW_KEY + OLD_KEY[:1]),
