@@ -1,6 +1,7 @@
 """What is SQLite's own: opening the file, owning it, migrating it, and carrying out a transaction's statements."""
 
 import fcntl
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -79,9 +80,15 @@ class FileLock:
             raise StartError(
                 f"[store] url: {path} belongs to another running hookd; stop that one or give this one its own file"
             ) from None
-        self._file.truncate(0)
-        self._file.write(mark)
-        self._file.flush()
+        self._write(mark)
+
+    def _write(self, mark: str) -> None:
+        try:
+            os.ftruncate(self._file.fileno(), 0)
+            os.write(self._file.fileno(), mark.encode())
+        except OSError as error:
+            self._file.close()
+            raise StartError(f"[store] url: can't write {self._path}: {error.strerror}") from None
 
     def release(self) -> None:
         """Let another daemon have the file."""

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.stand import Open, Stand, encrypted, sqlite, stand_on
+from tests.store.stand import Open, Stand, sqlite, stand_on
 
-STORES: list[Open] = [sqlite, encrypted]
+STORES: list[Open] = [sqlite]
 """Every store there is; each has to pass the whole suite."""
 
 

@@ -192,6 +192,12 @@ async def test_the_owner_of_a_file_is_known_to_others_while_it_lives(tmp_path: P
         assert owner_mark(path) is None
 
 
+async def test_a_lock_that_can_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "hookd.db.lock").symlink_to("/dev/full")
+    with pytest.raises(StartError, match=r"can't write .*hookd\.db\.lock: "):
+        FileLock(tmp_path / "hookd.db", "mark")
+
+
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "No such file or directory" in await refused(tmp_path / "missing" / "hookd.db")
 
@@ -219,12 +225,12 @@ async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Pa
 
     with sqlite3.connect(tmp_path / "hookd.db") as other:
         other.execute("UPDATE outbox SET due_at = 7")
-        other.execute("UPDATE endpoints SET url = 'https://new.example/'")
+        other.execute('UPDATE endpoints SET headers = \'{"X-New": "1"}\'')
     other.close()
     await stand.store.notice()
     assert stand.due() == {"ep_1": 7}
     (delivery,) = await stand.claim()
-    assert getattr(delivery.destination, "url", None) == "https://new.example/"
+    assert getattr(delivery.destination, "headers", None) == {"X-New": "1"}
 
 
 async def test_what_could_not_be_looked_at_is_looked_at_again(stand: Stand, tmp_path: Path) -> None:
