@@ -27,7 +27,7 @@ from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, Handler, wall_clock
 from hookd.receive import Receiver
-from hookd.store import open_store
+from hookd.store import Vault, open_store
 from hookd.version import VERSION
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
@@ -108,7 +108,13 @@ class Daemon:
         self._listen_to_signals()
         async with AsyncExitStack() as stack:
             self._store = await stack.enter_async_context(
-                open_store(settings.store.path, self._clock, self._fresh_ids(), settings.store.dedupe)
+                open_store(
+                    settings.store.path,
+                    self._clock,
+                    self._fresh_ids(),
+                    settings.store.dedupe,
+                    Vault(settings.store.keys, os.urandom),
+                )
             )
             self._session = _session(settings)
             stack.push_async_callback(self._close_session)
@@ -337,7 +343,7 @@ def _session(settings: Settings) -> Session:
 def _fixed(before: Settings, after: Settings) -> list[str]:
     """Name the settings that differ and can't be changed while running."""
     changed = [f"server.{key}" for key in ("host", "port", "inbound") if _differ(before.server, after.server, key)]
-    return changed + [f"store.{key}" for key in ("url", "dedupe") if _differ(before.store, after.store, key)]
+    return changed + [f"store.{key}" for key in ("url", "dedupe", "keys") if _differ(before.store, after.store, key)]
 
 
 def _differ(before: object, after: object, key: str) -> bool:

@@ -13,6 +13,8 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import aiohttp
 
+from tests.nouns import in_base64
+
 LOOPBACK = """\
 [network]
 allow = ["loopback"]
@@ -20,6 +22,12 @@ allow = ["loopback"]
 """A configuration under which receivers on this machine are reached."""
 
 HOOKD = ("-m", "hookd")
+
+
+def with_keys(*keys: bytes) -> str:
+    """Answer that configuration, with these keys of the store."""
+    return f"[store]\nkeys = {[in_base64(key) for key in keys]}\n{LOOPBACK}"
+
 
 STARTING = 30.0
 STOPPING = 30.0

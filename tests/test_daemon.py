@@ -18,7 +18,8 @@ import pytest
 
 from hookd.store.sqlite import migrations
 from hookd.version import VERSION
-from tests.daemons import LOOPBACK, Daemon, clean_environment
+from tests.daemons import LOOPBACK, Daemon, clean_environment, with_keys
+from tests.nouns import NEW_KEY, OLD_KEY, in_base64
 from tests.receivers import OK, Connection, Receiver, Request
 
 TRIGGER = (
@@ -103,6 +104,19 @@ async def test_a_second_daemon_on_the_same_file(tmp_path: Path) -> None:
         line = await asyncio.to_thread(refusal, tmp_path, FAILED)
         assert "belongs to another running hookd" in line
         await daemon.call("GET", "/api/v1/endpoints")
+
+
+async def test_secrets_whose_key_is_not_configured(tmp_path: Path, taken: int) -> None:
+    async with Daemon(tmp_path, with_keys(OLD_KEY)) as daemon:
+        await daemon.register("http://127.0.0.1:9/")
+    for config in (LOOPBACK, with_keys(NEW_KEY)):
+        line = await asyncio.to_thread(refusal, tmp_path, FAILED, config, HOOKD_SERVER__PORT=str(taken))
+        assert line.startswith("hookd: [store] keys: "), "it is found before the port that is in use"
+        for key in (OLD_KEY, NEW_KEY):
+            assert in_base64(key) not in line
+    async with Daemon(tmp_path, with_keys(NEW_KEY, OLD_KEY)) as daemon:
+        assert len((await daemon.call("GET", "/api/v1/endpoints"))["data"]) == 1
+        await daemon.logs("run hookd migrate --rekey")
 
 
 # Starting.
@@ -247,6 +261,16 @@ async def test_what_needs_a_restart_is_named(tmp_path: Path) -> None:
         assert "store.url" in daemon.logged()
         assert not (tmp_path / "other.db").exists()
         await publish(daemon)
+
+
+async def test_other_keys_need_a_restart(tmp_path: Path) -> None:
+    async with Daemon(tmp_path, with_keys(OLD_KEY)) as daemon:
+        identity = await daemon.register("http://127.0.0.1:9/")
+        await reload(daemon, with_keys(NEW_KEY), "the configuration was reloaded")
+        assert "takes effect at the next start key=store.keys" in daemon.logged()
+        for key in (OLD_KEY, NEW_KEY):
+            assert in_base64(key) not in daemon.logged()
+        await daemon.call("GET", f"/api/v1/endpoints/{identity}/secret")
 
 
 async def test_a_network_that_is_allowed_no_more_is_not_dialled_again(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The store: events, endpoints, the outbox, attempts and dedupe keys, durable; one owner, one group commit."""
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,10 +24,11 @@ from hookd.store.record import Result
 from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, is_fault, perform
 from hookd.store.statement import Steps
 from hookd.store.totals import Totals
+from hookd.store.vault import PLAIN, Vault
 
 __all__ = [
     "Accepted", "Changes", "Committed", "DeliveryFilter", "DeliveryRecord", "Draft", "EventRecord", "Key", "KeyKind",
-    "Listing", "Page", "Result", "Room", "Store", "Totals", "open_store",
+    "Listing", "Page", "Result", "Room", "Store", "Totals", "Vault", "open_store",
 ]  # fmt: skip
 
 A = TypeVar("A")
@@ -37,12 +39,22 @@ T = TypeVar("T")
 CLAIM_BYTES = 256 * 1024 * 1024
 """Bytes of payloads that one claim of a lane may bring into memory."""
 
+log = logging.getLogger("hookd.store")
+
 
 class Store:
     """The face of the store. Every write returns once it is on disk, or raises; `None` as a tenant means any."""
 
     def __init__(
-        self, files: Files, writer: Connection, reader: Connection, clock: Clock, ids: IdFactory, dedupe: int
+        self,
+        files: Files,
+        writer: Connection,
+        reader: Connection,
+        *,
+        clock: Clock,
+        ids: IdFactory,
+        dedupe: int,
+        vault: Vault,
     ) -> None:
         self._files = files
         self._writer = writer
@@ -50,7 +62,8 @@ class Store:
         self._clock = clock
         self._ids = ids
         self._dedupe = dedupe
-        self._directory = Directory()
+        self._vault = vault
+        self._directory = Directory(vault)
         self._committer = Committer(writer, files, self._begin, Context.undo, self._on_commit)
         self._version = -1
         self._claim_rows = CLAIM_BYTES
@@ -193,11 +206,11 @@ class Store:
 
     async def endpoint(self, identity: str, tenant: str | None) -> Endpoint:
         """Answer an endpoint, or raise NotFound."""
-        return await self._read(endpoints.endpoint(Named(identity, tenant)))
+        return await self._read(endpoints.endpoint(Named(identity, tenant), self._vault))
 
     async def endpoints(self, tenant: str | None, page: Page) -> Listing[Endpoint]:
         """List endpoints, newest first."""
-        return await self._read(endpoints.endpoints(tenant, page))
+        return await self._read(endpoints.endpoints(tenant, page, self._vault))
 
     # Events and deliveries.
 
@@ -226,20 +239,31 @@ class Store:
         return self._write(deliveries.cancel, Named(identity, tenant))
 
 
+def _check(vault: Vault, key_ids: Sequence[str]) -> None:
+    """Raise StartError where secrets can't be read; say where some are not encrypted as they should be."""
+    vault.expect(key_ids)
+    if set(key_ids) - {vault.first.id}:
+        log.warning("some secrets are not encrypted with the first of [store] keys; run hookd migrate --rekey")
+
+
 @asynccontextmanager
-async def open_store(path: Path, clock: Clock, ids: IdFactory, dedupe: int) -> AsyncIterator[Store]:
+async def open_store(
+    path: Path, clock: Clock, ids: IdFactory, dedupe: int, vault: Vault = PLAIN
+) -> AsyncIterator[Store]:
     """Own the file, open and migrate it, and close it in reverse order; `dedupe` is in milliseconds.
 
-    The factory of ids is used on the store's thread alone.
+    StartError where its secrets are encrypted with a key that the vault lacks. The factory of ids is used on the
+    store's thread alone.
     """
     async with AsyncExitStack() as stack:
-        stack.callback(FileLock(path).release)
+        stack.callback(FileLock(path, vault.first.id).release)
         files = Files(path)
         stack.callback(files.close)
         writer = await connect(path)
         stack.push_async_callback(writer.close)
         files.learn()
         stack.push_async_callback(writer.run, files.leave)
+        _check(vault, await writer.run(perform, endpoints.key_ids()))
         reader = await connect_reader(path)
         stack.push_async_callback(reader.close)
-        yield Store(files, writer, reader, clock, ids, dedupe)
+        yield Store(files, writer, reader, clock=clock, ids=ids, dedupe=dedupe, vault=vault)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from hookd.errors import Conflict, Fault, HookdError, InvalidInput
+from hookd.errors import Conflict, Fault, HookdError, InvalidInput, Unavailable
 from hookd.model import PAYLOAD_TYPE, Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
 from hookd.store.context import Context
 from hookd.store.rows import text
@@ -91,7 +91,7 @@ def accept(context: Context, drafts: Sequence[Draft]) -> Steps[list[Accepted | H
                 answer = Accepted(draft.event.id, len(destinations))
                 fresh.append(_Fresh(place, draft, destinations))
                 known.update((key, Known(draft.digest, draft.event.id, len(destinations))) for key in draft.keys)
-            except InvalidInput as error:
+            except (InvalidInput, Unavailable) as error:
                 answer = error
         answers.append(answer)
     if fresh:

@@ -1,6 +1,7 @@
 """A store on a real file, its clock in the test's hand, and the few calls that most tests of it begin with."""
 
 import asyncio
+import os
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -16,8 +17,19 @@ from hookd.ids import IdFactory
 from hookd.lanes import Lanes
 from hookd.model import Attempt, Delivery, Endpoint, Event, Handler, Origin, Outcome, Status
 from hookd.policy.retry import decide
-from hookd.store import Accepted, Committed, DeliveryFilter, DeliveryRecord, Draft, Page, Result, Store, open_store
-from tests.nouns import ENDPOINT
+from hookd.store import (
+    Accepted,
+    Committed,
+    DeliveryFilter,
+    DeliveryRecord,
+    Draft,
+    Page,
+    Result,
+    Store,
+    Vault,
+    open_store,
+)
+from tests.nouns import ENDPOINT, NEW_KEY, OLD_KEY
 
 SECOND = 1000
 DAY = 86_400_000
@@ -35,6 +47,10 @@ Open = Callable[[Path, Callable[[], int], IdFactory], AbstractAsyncContextManage
 
 def sqlite(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
     return open_store(folder / "hookd.db", clock, ids, DEDUPE)
+
+
+def encrypted(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
+    return open_store(folder / "hookd.db", clock, ids, DEDUPE, Vault((NEW_KEY, OLD_KEY), os.urandom))
 
 
 @dataclass
