@@ -223,7 +223,7 @@ async def open_store(
     try:
         writer = await connect(path)
         try:
-            _check(vault, await writer.run(perform, endpoints.key_ids()))
+            _check(vault, await writer.look(perform, endpoints.key_ids()))
             reader = await connect_reader(path)
             try:
                 yield Store(writer, reader, clock, ids, dedupe, vault)

@@ -176,6 +176,20 @@ async def test_a_store_does_not_open_without_every_key_that_it_needs(tmp_path: P
         assert len((await stand.store.endpoints(None, Page(5))).items) == 2
 
 
+async def test_keys_that_can_not_be_looked_up_are_one_line(tmp_path: Path) -> None:
+    async with stand_on(encrypted, tmp_path) as stand:
+        await create(stand)
+    raw = sqlite3.connect(tmp_path / "hookd.db")
+    ((root,),) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'endpoints_key_id'").fetchall()
+    raw.close()
+    with (tmp_path / "hookd.db").open("r+b") as file:
+        file.seek(4096 * (root - 1))
+        file.write(b"\xff" * 4096)
+    with pytest.raises(Unavailable, match="malformed"):
+        async with stand_on(encrypted, tmp_path):
+            pass
+
+
 async def test_a_store_without_endpoints_opens_with_any_key(tmp_path: Path) -> None:
     for keys in ((OLD_KEY,), (NEW_KEY,), ()):
         async with stand_on(under(*keys), tmp_path):
