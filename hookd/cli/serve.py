@@ -87,7 +87,7 @@ def migrate(config: Path | None, rekey: bool) -> None:
     if rekey and not store.keys:
         raise ConfigError(Fault("store.keys", "--rekey encrypts with the first of them; expected at least one key"))
     before, after = upkeep.migrate(store.path)
-    click.echo(f"{store.path}: " + (f"schema {after}, up to date" if before == after else f"schema {before} → {after}"))
+    click.echo(f"{store.path}: schema {after}, {'up to date' if before == after else f'brought up from {before}'}")
     if rekey:
         count = upkeep.rekey(store.path, Vault(store.keys, os.urandom), time.sleep)
         endpoints = "1 endpoint" if count == 1 else f"{count} endpoints"

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from hookd.errors import Unavailable
+from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler
 from hookd.store import claim, deliveries, endpoints, events, record, recover, totals
@@ -18,7 +18,7 @@ from hookd.store.context import Changes, Context, Directory, Room
 from hookd.store.deliveries import DeliveryFilter, DeliveryRecord
 from hookd.store.endpoints import Change, Named
 from hookd.store.events import EventRecord
-from hookd.store.files import FileError, Files, StorageError
+from hookd.store.files import FileError, Files, StorageError, named
 from hookd.store.page import Listing, Page
 from hookd.store.record import Result
 from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, is_fault, perform
@@ -239,6 +239,14 @@ class Store:
         return self._write(deliveries.cancel, Named(identity, tenant))
 
 
+def _key_ids(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """Look up which keys encrypt the store's secrets; StartError where it can't be read."""
+    try:
+        return perform(connection, endpoints.key_ids())
+    except sqlite3.Error as error:
+        raise StartError(f"[store] url: {path}: {named(error)}") from None
+
+
 def _check(vault: Vault, key_ids: Sequence[str]) -> None:
     """Raise StartError where secrets can't be read; say where some are not encrypted as they should be."""
     vault.expect(key_ids)
@@ -263,7 +271,7 @@ async def open_store(
         stack.push_async_callback(writer.close)
         files.learn()
         stack.push_async_callback(writer.run, files.leave)
-        _check(vault, await writer.run(perform, endpoints.key_ids()))
+        _check(vault, await writer.run(_key_ids, path))
         reader = await connect_reader(path)
         stack.push_async_callback(reader.close)
         yield Store(files, writer, reader, clock=clock, ids=ids, dedupe=dedupe, vault=vault)

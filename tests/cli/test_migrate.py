@@ -54,7 +54,7 @@ def test_it_says_what_it_did(tmp_path: Path) -> None:
     raw = sqlite3.connect(tmp_path / "hookd.db")
     raw.executescript(f"{sql}; PRAGMA user_version = {number};")
     raw.close()
-    assert migrate(tmp_path) == f"{tmp_path}/hookd.db: schema {number} → {NEWEST}\n"
+    assert migrate(tmp_path) == f"{tmp_path}/hookd.db: schema {NEWEST}, brought up from {number}\n"
     assert migrate(tmp_path) == f"{tmp_path}/hookd.db: schema {NEWEST}, up to date\n"
 
 

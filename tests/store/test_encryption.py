@@ -14,7 +14,7 @@ import pytest
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Endpoint, EndpointState, Origin, Outcome, PreviousSecret
-from hookd.store import Page, Store, Vault, open_store
+from hookd.store import Page, Store, Vault, examine, open_store
 from hookd.store.rows import endpoint_row
 from tests.nouns import ENDPOINT, NEW_KEY, OLD_KEY, OTHER_KEY
 from tests.store.stand import DEDUPE, Open, Stand, encrypted, sqlite, stand_on
@@ -174,6 +174,24 @@ async def test_a_store_does_not_open_without_every_key_that_it_needs(tmp_path: P
         assert (await refusal(under(*keys), tmp_path)).startswith("[store] keys: ")
     async with stand_on(under(OLD_KEY, OTHER_KEY, NEW_KEY), tmp_path) as stand:
         assert len((await stand.store.endpoints(None, Page(5))).items) == 2
+
+
+@pytest.mark.parametrize("looked_through", [0, examine.WHOLE])
+async def test_keys_that_can_not_be_looked_up_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_through: int
+) -> None:
+    monkeypatch.setattr(examine, "WHOLE", looked_through)
+    async with stand_on(encrypted, tmp_path) as stand:
+        await create(stand)
+    raw = sqlite3.connect(tmp_path / "hookd.db")
+    ((root,),) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'endpoints_key_id'").fetchall()
+    raw.close()
+    with (tmp_path / "hookd.db").open("r+b") as file:
+        file.seek(4096 * (root - 1))
+        file.write(b"\xff" * 4096)
+    with pytest.raises(StartError, match=r"^\[store\] url: .*(malformed|damaged)"):
+        async with stand_on(encrypted, tmp_path):
+            pass
 
 
 async def test_a_store_without_endpoints_opens_with_any_key(tmp_path: Path) -> None:
