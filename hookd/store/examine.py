@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from hookd.errors import StartError
+from hookd.text import one_line
 
 WHOLE = 64 * 1024 * 1024
 """Bytes up to which a file is looked through as a whole: a tenth of a second, where it is in memory."""
@@ -38,4 +39,4 @@ def examine(connection: sqlite3.Connection, path: Path) -> None:
 
 def damaged(path: Path, how: str) -> str:
     """Say how a file is damaged, and what to do."""
-    return f"[store] url: {path}: {how}; the file is damaged: restore a backup"
+    return f"[store] url: {path}: {one_line(how)}; the file is damaged: restore a backup"
