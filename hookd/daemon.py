@@ -238,9 +238,10 @@ class Daemon:
         settings = self._settings
         endpoints = sum((await self._store.totals()).endpoints.values())
         log.info(
-            "hookd %s listens on %s; store %s; %s",
+            "hookd %s listens on %s; config %s; store %s; %s",
             VERSION,
             self._address,
+            self._path or "built in",
             settings.store.path,
             _callers(settings),
         )

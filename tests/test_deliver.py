@@ -203,12 +203,16 @@ async def test_a_destinations_own_schedule_wins(tmp_path: Path) -> None:
         assert len(receiver.requests) == 1
 
 
-async def test_410_disables(tmp_path: Path) -> None:
+async def test_410_disables_and_the_log_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "hookd")
     async with Receiver(answering(GONE)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
         await it.stand.endpoint(url=receiver.url())
         accepted = await it.stand.accept()
         await it.reach(Status.FAILED, event=accepted.event)
         assert (await it.stand.store.endpoint("ep_1", None)).state is EndpointState.DISABLED
+    told = [(record.message, getattr(record, "fields", {})) for record in caplog.records]
+    assert ("an endpoint was disabled", {"endpoint": "ep_1", "reason": "the receiver answered 410 Gone"}) in told
+    assert [fields["then"] for message, fields in told if message == "attempt"] == [Status.FAILED]
 
 
 async def test_paused_and_resumed(tmp_path: Path) -> None:

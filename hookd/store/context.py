@@ -52,6 +52,8 @@ class Changes:
     """Lanes that were claimed from, and when they are due next, all of `due` considered."""
     touched: set[str] = field(default_factory=set)
     """Lanes whose destination has changed, or of which something that is being sent is to stop."""
+    disabled: dict[str, str] = field(default_factory=dict)
+    """Endpoints that were disabled, and why."""
     concluded: Counter[Status] = field(default_factory=Counter)
 
     def mark(self) -> "Changes":
@@ -62,6 +64,7 @@ class Changes:
             dict(self.due),
             dict(self.scanned),
             set(self.touched),
+            dict(self.disabled),
             Counter(self.concluded),
         )
 

@@ -104,6 +104,7 @@ def disable(context: Context, endpoint: Endpoint, reason: str) -> Steps[Endpoint
     )
     yield Query(SQL.update, rows.endpoint_row(endpoint, context.directory.vault))
     context.directory.put(endpoint)
+    context.changes.disabled[endpoint.id] = reason
     yield from cancel_waiting(context, endpoint.id, f"the endpoint is disabled: {reason}")
     told = {"endpoint": endpoint.id, "url": endpoint.url, "reason": reason}
     yield from accept(context, [operational(context, endpoint.tenant, "hookd.endpoint.disabled", told)])

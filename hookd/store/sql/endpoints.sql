@@ -39,6 +39,9 @@ DELETE FROM subscriptions WHERE endpoint = :id;
 SELECT DISTINCT endpoint FROM subscriptions
 WHERE tenant = :tenant AND pattern IN (SELECT value FROM json_each(:patterns)) ORDER BY endpoint;
 
+-- name: paused
+SELECT id FROM endpoints WHERE state = 'paused';
+
 -- name: count_by_state
 SELECT state, count(*) FROM endpoints GROUP BY state;
 
