@@ -121,11 +121,8 @@ class Daemon:
             self._compose()
             try:
                 await self._run_loops()
-            except* HookdError as errors:
-                raise errors.exceptions[0] from None
-            except* Exception as errors:
-                log.critical("a loop died, and the daemon with it", exc_info=errors.exceptions[0])
-                raise StartError(f"the daemon died: {errors.exceptions[0]!r}; its log says more") from None
+            except ExceptionGroup as errors:  # except* would wrap what it raises, before Python 3.11.4
+                raise _cause(errors) from None
 
     def _fresh_ids(self) -> IdFactory:
         return IdFactory(self._clock, self._rng)
@@ -313,6 +310,18 @@ class Daemon:
 
     async def _close_session(self) -> None:
         await self._session.close()
+
+
+def _cause(errors: ExceptionGroup[Exception]) -> Exception:
+    """Answer what ended the loops; what nobody has foreseen is logged with its traceback."""
+    foreseen = errors.subgroup(HookdError)
+    error: Exception = foreseen or errors
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if foreseen is not None:
+        return error
+    log.critical("a loop died, and the daemon with it", exc_info=error)
+    return StartError(f"the daemon died: {error!r}; its log says more")
 
 
 def _site(settings: Settings) -> Site:

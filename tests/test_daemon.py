@@ -119,6 +119,31 @@ async def test_secrets_whose_key_is_not_configured(tmp_path: Path, taken: int) -
         await daemon.logs("run hookd migrate --rekey")
 
 
+DYING = (
+    "-c",
+    """
+from hookd.cli import main
+from hookd.deliver import Deliverer
+
+async def run(self):
+    raise ZeroDivisionError("on purpose")
+
+Deliverer.run = run
+main()
+""",
+)
+
+
+async def test_a_loop_that_dies_takes_the_daemon_down_with_a_line(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, program=DYING)
+    with pytest.raises(AssertionError, match="ended at once"):
+        await daemon.__aenter__()
+    assert daemon.process.returncode == FAILED
+    assert "a loop died, and the daemon with it" in daemon.logged()
+    line = "hookd: the daemon died: ZeroDivisionError('on purpose'); its log says more"
+    assert daemon.logged().splitlines()[-1] == line
+
+
 # Starting.
 
 

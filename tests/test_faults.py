@@ -221,6 +221,21 @@ async def refuses_to_start(daemon: Daemon, line: str) -> None:
     assert daemon.logged().splitlines()[-1] == f"hookd: [store] url: {line}"
 
 
+async def test_what_a_stop_finds_kept_is_attempted_again(tmp_path: Path) -> None:
+    late = Late()
+    async with Receiver(late.behave) as receiver, Daemon(tmp_path, CONFIG, program=HASTY) as daemon:
+        await daemon.register(receiver.url(), retry=["20ms"])
+        event = await publish(daemon)
+        await until(lambda: len(receiver.requests) == 1, "it is in flight")
+        with no_writing(daemon, tmp_path / "hookd.db"):
+            late.open.set()
+            await says(daemon, "SQLITE_IOERR_WRITE")
+            assert await daemon.stop() == 0
+        await daemon.start()
+        await daemon.settled(event, "delivered")
+        assert [each.headers["x-webhook-attempt"] for each in receiver.requests] == ["1", "1", "2"]
+
+
 async def test_a_file_that_is_replaced_is_gone_on_with_after_a_restart(tmp_path: Path) -> None:
     database = tmp_path / "hookd.db"
     async with Daemon(tmp_path, CONFIG, program=HASTY) as daemon:

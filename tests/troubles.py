@@ -74,7 +74,8 @@ def largest_file(daemon: Daemon, size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, before)
+        if daemon.process.returncode is None:
+            resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, before)
 
 
 def no_growth(daemon: Daemon, database: Path) -> AbstractContextManager[None]:

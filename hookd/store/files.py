@@ -128,6 +128,7 @@ class Files:
     def _set_aside(self) -> None:
         kept = _beside(self._journal, ".orphan")
         try:
+            kept.touch(PRIVATE)
             shutil.copyfile(self._journal, kept)
             os.truncate(self._journal, 0)
         except OSError as error:

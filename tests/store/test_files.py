@@ -135,6 +135,19 @@ async def test_the_journal_of_a_replaced_file_is_not_applied_to_another(open_in:
     assert events(path) == [first.event, second.event]
 
 
+async def test_a_link_is_followed(open_in: Open, tmp_path: Path, path: Path) -> None:
+    place, other = tmp_path / "place", tmp_path / "other"
+    for folder in (place, other):
+        folder.mkdir()
+    path.symlink_to(place / "hookd.db")
+    async with stand_on(open_in, tmp_path) as stand:
+        await stand.accept()
+        await stand.store.notice()
+        path.unlink()
+        path.symlink_to(other / "hookd.db")
+        assert GONE in await refused(stand)
+
+
 def put_back(path: Path) -> None:
     shutil.copyfile(path.with_name("backup.db"), path)
 
@@ -173,9 +186,15 @@ async def test_the_journal_of_an_overwritten_file_is_set_aside(open_in: Open, pa
         put_back(path)
         await refused(stand)
     assert events(path) == [first.event]
-    assert path.with_name("hookd.db-wal.orphan").stat().st_size > 0
+    assert kept(path.with_name("hookd.db-wal.orphan"))
     async with stand_on(open_in, path.parent) as stand:
         await stand.accept()
+
+
+def kept(journal: Path) -> bool:
+    """Say whether there is something in it, for its owner alone."""
+    found = journal.stat()
+    return found.st_size > 0 and found.st_mode & 0o777 == 0o600
 
 
 def checkpoint(other: sqlite3.Connection) -> None:
