@@ -31,6 +31,7 @@ from hookd.store import Vault, open_store
 from hookd.version import VERSION
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
+from hookd.web.connections import Connections
 from hookd.web.server import listening
 
 SWITCH_INTERVAL = 0.0002
@@ -42,6 +43,14 @@ EXPIRE_EVERY = 60.0
 COLLECT_AFTER = (20_000, 20, 100)
 """Thresholds of the garbage collector. Requests and attempts leave hardly a cycle behind, so that looking for them as
 often as by default costs each event more than its signature does."""
+
+MOST_CONNECTIONS = 4096
+"""Connections of callers at once, at the most: it bounds memory where file descriptors don't."""
+
+FEWEST_CONNECTIONS = 64
+
+OWN_DESCRIPTORS = 128
+"""File descriptors for the store, the log, look-ups of names, and whatever a handler opens."""
 
 KILLED_BY_INTERRUPT = 130
 
@@ -128,6 +137,7 @@ class Daemon:
         return IdFactory(self._clock, self._rng)
 
     def _compose(self) -> None:
+        self._connections = Connections(_connections(self._settings))
         self._store.expect_payloads(_largest(self._settings))
         self._acceptor = Acceptor(self._store, self._metrics, self._clock, self._ids)
         self._receiver = Receiver(self._acceptor, self._metrics, self._clock)
@@ -197,10 +207,10 @@ class Daemon:
         server, services = self._settings.server, self._services()
         async with AsyncExitStack() as stack:
             app = application(self._box, services)
-            self._address = await stack.enter_async_context(listening(app, server.host, server.port))
+            self._address = await stack.enter_async_context(listening(app, server.host, server.port, self._connections))
             if server.inbound is not None:
                 app, (host, port) = inbound_application(self._box, services), server.inbound
-                await stack.enter_async_context(listening(app, host, port))
+                await stack.enter_async_context(listening(app, host, port, self._connections))
             yield
 
     def _services(self) -> Services:
@@ -297,6 +307,7 @@ class Daemon:
         self._box.site = _site(settings)
         self._store.expect_payloads(_largest(settings))
         self._lanes.reconfigure(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
+        self._connections.most = _connections(settings)
         former = self._session
         if settings.network != before.network:
             self._session = _session(settings)  # kept connections would bypass the new rules
@@ -332,6 +343,23 @@ def _site(settings: Settings) -> Site:
         max_body=settings.server.max_body,
         guard=_guard(settings),
     )
+
+
+def _connections(settings: Settings) -> int:
+    """Answer how many connections of callers leave enough file descriptors to everything else.
+
+    A delivery in flight has one, and so may have one that has ended, whose connection is kept for the next.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    left = allowed - OWN_DESCRIPTORS - 2 * settings.delivery.max_in_flight
+    if left < FEWEST_CONNECTIONS:
+        log.warning(
+            "file descriptors may run out: raise their limit (ulimit -n, or LimitNOFILE= of systemd)",
+            extra=_fields(limit=allowed, wanted=allowed - left + FEWEST_CONNECTIONS),
+        )
+    return max(FEWEST_CONNECTIONS, min(left, MOST_CONNECTIONS))
 
 
 def _largest(settings: Settings) -> int:

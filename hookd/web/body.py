@@ -1,6 +1,5 @@
 """Request bodies: read up to a limit, and split a JSON object into members whose bytes stay as they came."""
 
-import asyncio
 import json
 import re
 from http import HTTPStatus
@@ -11,9 +10,6 @@ from aiohttp import web
 from hookd.errors import Fault, InvalidInput
 from hookd.parse import parse, refuse_constant
 from hookd.web.problems import RequestError, pointer, unreadable
-
-PATIENCE = 30.0
-"""Seconds in which a body must have arrived."""
 
 
 class Member(NamedTuple):
@@ -28,12 +24,9 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     try:
-        if request.content.is_eof():  # it came along with the headers, as most do: nothing to wait for
-            return await _read(request, limit)
-        async with asyncio.timeout(PATIENCE):
-            return await _read(request, limit)
-    except TimeoutError:
-        raise RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {PATIENCE:g} s") from None
+        return await _read(request, limit)
+    except TimeoutError as error:
+        raise RequestError(HTTPStatus.REQUEST_TIMEOUT, str(error)) from None
     except web.RequestPayloadError as error:
         raise unreadable(str(error)) from None
     except ConnectionError:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookd.errors import InvalidInput
-from hookd.web import body
 from hookd.web.body import members, read_body
 from hookd.web.problems import RequestError
 from tests.web.serving import serve
@@ -152,12 +151,6 @@ async def exchange(url: str, request: bytes) -> bytes:
     answer = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     return answer.split(b"\r\n")[0]
-
-
-async def test_a_body_that_never_comes_is_not_waited_for(echoing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "PATIENCE", 0.05)
-    line = await exchange(echoing, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12")
-    assert line.startswith(b"HTTP/1.1 408")
 
 
 async def test_broken_chunks_are_a_bad_request_without_a_traceback_in_the_log(

@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+WAITING = 10.0
+"""Seconds after which an answer, or the end, that does not come fails the test."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -37,6 +40,10 @@ class Caller:
 
     async def answer(self) -> Answer:
         """Read the next answer; IncompleteReadError where the connection has ended."""
+        async with asyncio.timeout(WAITING):
+            return await self._answer()
+
+    async def _answer(self) -> Answer:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         pairs = (line.partition(": ") for line in head[1:] if line)
         headers = {name.lower(): value for name, _, value in pairs}
@@ -52,21 +59,21 @@ class Caller:
             except (asyncio.IncompleteReadError, ConnectionError):
                 return found
 
+    async def ended(self) -> bytes:
+        """Wait until the other side has ended the connection, and answer what came before."""
+        async with asyncio.timeout(WAITING):
+            return await self.reader.read()
+
     def close(self) -> None:
         """End the connection at once."""
         self.writer.transport.abort()
 
 
-async def connect(url: str) -> Caller:
-    """Open a connection to the server of a URL."""
-    host, port = url.removeprefix("http://").rstrip("/").split(":")
-    return Caller(*await asyncio.open_connection(host, int(port)))
-
-
 @asynccontextmanager
 async def caller(url: str) -> AsyncIterator[Caller]:
-    """Open a connection, and close it at the end."""
-    opened = await connect(url)
+    """Open a connection to the server of a URL, and close it at the end."""
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    opened = Caller(*await asyncio.open_connection(host, int(port)))
     try:
         yield opened
     finally:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from hookd.web.body import read_body
-from tests.web.raw import Answer, caller
+from tests.callers.raw import Answer, caller
 from tests.web.serving import serve
 
 MOST = 100
