@@ -93,8 +93,11 @@ def hasten(context: Context, identity: str) -> Steps[None]:
     context.changes.make_due(identity, context.now)
 
 
-def disable(context: Context, endpoint: Endpoint, reason: str) -> Steps[Endpoint]:
-    """Disable an endpoint: what waits is cancelled, what is being sent is not tried again, subscribers are told."""
+def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = True) -> Steps[Endpoint]:
+    """Disable an endpoint: what waits is cancelled, what is being sent is not tried again, subscribers are told.
+
+    They are told nothing where a delivery of an operational event is the cause: such deliveries cause no others.
+    """
     endpoint = replace(
         endpoint,
         state=EndpointState.DISABLED,
@@ -106,8 +109,9 @@ def disable(context: Context, endpoint: Endpoint, reason: str) -> Steps[Endpoint
     context.directory.put(endpoint)
     context.changes.disabled[endpoint.id] = reason
     yield from cancel_waiting(context, endpoint.id, f"the endpoint is disabled: {reason}")
-    told = {"endpoint": endpoint.id, "url": endpoint.url, "reason": reason}
-    yield from accept(context, [operational(context, endpoint.tenant, "hookd.endpoint.disabled", told)])
+    if tell:
+        told = {"endpoint": endpoint.id, "url": endpoint.url, "reason": reason}
+        yield from accept(context, [operational(context, endpoint.tenant, "hookd.endpoint.disabled", told)])
     return endpoint
 
 

@@ -292,8 +292,9 @@ async def test_active_again_the_count_begins_anew(stand: Stand) -> None:
     assert await state(stand) is EndpointState.ACTIVE
 
 
-async def test_an_operational_delivery_can_disable_its_endpoint(stand: Stand) -> None:
+async def test_an_operational_delivery_can_disable_its_endpoint_and_tells_nobody(stand: Stand) -> None:
     await stand.endpoint(event_types=("hookd.*",))
     delivery = await stand.sent("hookd.delivery.failed", origin=Origin.OPERATIONAL)
     await stand.end(delivery, Outcome.HTTP_4XX, status_code=GONE)
     assert await state(stand) is EndpointState.DISABLED
+    assert await stand.types() == ["hookd.delivery.failed"]

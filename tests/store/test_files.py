@@ -135,16 +135,20 @@ async def test_the_journal_of_a_replaced_file_is_not_applied_to_another(open_in:
     assert events(path) == [first.event, second.event]
 
 
+def link(path: Path, target: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+
+
 async def test_a_link_is_followed(open_in: Open, tmp_path: Path, path: Path) -> None:
     place, other = tmp_path / "place", tmp_path / "other"
     for folder in (place, other):
         folder.mkdir()
-    path.symlink_to(place / "hookd.db")
+    link(path, place / "hookd.db")
     async with stand_on(open_in, tmp_path) as stand:
         await stand.accept()
         await stand.store.notice()
-        path.unlink()
-        path.symlink_to(other / "hookd.db")
+        link(path, other / "hookd.db")
         assert GONE in await refused(stand)
 
 
