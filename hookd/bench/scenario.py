@@ -42,10 +42,10 @@ def measure(name: str, rounds: int, events: int | None) -> Report:
     return Report(name, count, figures)
 
 
-def endure(minutes: float) -> Report:
-    """Run the soak for so many minutes; as `measure` otherwise."""
+def endure(minutes: float, lives: int) -> Report:
+    """Run the soak for so many minutes, in a number of lives; as `measure` otherwise."""
     limit = 2 * 60 * minutes + _ENDURANCE
-    figures = asyncio.run(_bounded(lambda ready: soak(ready, 60 * minutes), limit))
+    figures = asyncio.run(_bounded(lambda ready: soak(ready, 60 * minutes, lives), limit))
     accepted = next(int(figure.value) for figure in figures if figure.name == "soak_events")
     return Report("soak", accepted, figures, each=f"in {minutes:g} minutes")
 

@@ -19,8 +19,7 @@ from hookd.bench.subject import EVENT_TYPE, Subject, subject
 from hookd.bench.wire import BenchError
 from hookd.bench.worker import Answer, Worker, hire
 
-LIVES = 5
-_CALIBRATION = 5_000
+_CALIBRATION = 2_000
 _LONGEST_RATE = 4_000
 _PROBES_A_SECOND = 40
 _MEBIBYTE = 1 << 20
@@ -62,20 +61,20 @@ class Crew:
     prober: Worker
 
 
-async def soak(stand: Stand, seconds: float) -> list[Figure]:
-    """Run for so many seconds, in five lives on one store."""
+async def soak(stand: Stand, seconds: float, lives: int) -> list[Figure]:
+    """Run for so many seconds, in a number of lives on one store."""
     directory = stand.directory / "hookd-soak"
     directory.mkdir()
     async with _crew(stand) as crew:
         rate = await _half_capacity(stand, crew, directory)
-        lives = [await _live(stand, crew, directory, rate, seconds / LIVES) for _ in range(LIVES)]
+        lived = [await _live(stand, crew, directory, rate, seconds / lives) for _ in range(lives)]
         arrived = [await _distinct(sink) for sink in (crew.steady, crew.flaky)]
-    accepted = _CALIBRATION + sum(life.accepted for life in lives)
+    accepted = _CALIBRATION + sum(life.accepted for life in lived)
     return [
         Figure("soak_rate", "events/s", [rate]),
         Figure("soak_events", "accepted", [accepted]),
         Figure("soak_missing", "deliveries", [2 * accepted - sum(arrived)], ceiling=0),
-        *_figures(lives[0], lives[-1]),
+        *_figures(lived[0], lived[-1]),
     ]
 
 

@@ -48,7 +48,7 @@ async def test_every_event_arrives_and_every_figure_is_told(scenario: str, tmp_p
 
 
 async def test_a_soak_loses_nothing_and_tells_what_it_used(tmp_path: Path) -> None:
-    process = await bench(tmp_path, "soak", "--minutes", "0.1", "--json")
+    process = await bench(tmp_path, "soak", "--minutes", "0.03", "--rounds", "2", "--json")
     output, errors = await process.communicate()
     assert errors == b""
     assert process.returncode == 0
