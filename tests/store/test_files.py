@@ -194,6 +194,24 @@ async def test_nothing_is_acknowledged_where_the_file_is_overwritten(
     assert await refused(stand) == f"the database file {path} was overwritten; restore it or restart hookd"
 
 
+async def test_a_read_that_meets_what_was_overwritten_is_no_damage(stand: Stand, path: Path) -> None:
+    await checkpointed(stand)
+    former = overwrite(path, b"dear diary, " * 1000)
+    await stand.store._reader.run(lambda raw: raw.execute("PRAGMA shrink_memory"))
+    with pytest.raises(Unavailable, match="was overwritten"):
+        await stand.deliveries()
+    overwrite(path, former)
+    await stand.mended()
+    await stand.accept()
+
+
+def overwrite(path: Path, contents: bytes) -> bytes:
+    """Write into a file, and answer what it contained."""
+    former = path.read_bytes()
+    path.write_bytes(contents)
+    return former
+
+
 async def checkpointed(stand: Stand) -> None:
     """Accept an event, and have it brought from the journal to the file."""
     await stand.accept()
