@@ -233,6 +233,6 @@ def is_fault(error: BaseException) -> TypeGuard[sqlite3.Error]:
 
 def roll_back(connection: sqlite3.Connection) -> None:
     """End the open transaction, if SQLite has not done so by itself (as it does where the disk is full)."""
-    with suppress(sqlite3.Error):  # a failing disk can fail this too; it is tried again, or undone at the next open
+    with suppress(sqlite3.OperationalError):  # a failing disk can fail this too; the journal undoes it at next open
         if connection.in_transaction:
             connection.execute("ROLLBACK")

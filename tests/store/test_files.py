@@ -1,5 +1,6 @@
 """The database's files, removed, replaced and overwritten while they are open: noticed, and nothing is mixed up."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -101,6 +102,12 @@ async def test_what_is_gone_is_noticed_while_nothing_is_written(stand: Stand, pa
     moved = lost.rename(path.with_name("moved"))
     with pytest.raises(Unavailable, match=GONE):
         await stand.store.notice()
+    begun: list[str] = []
+    await stand.store._writer.run(lambda raw: raw.set_trace_callback(begun.append))
+    for _ in range(100):
+        await asyncio.sleep(0)  # the store is free to try again, and may find the file itself in its place
+    await stand.store._writer.run(lambda raw: raw.set_trace_callback(None))
+    assert "BEGIN IMMEDIATE" not in begun
     assert stand.store.fault == f"the database file {lost} {GONE}"
     moved.rename(lost)
     await stand.mended()
@@ -135,21 +142,34 @@ async def test_the_journal_of_a_replaced_file_is_not_applied_to_another(open_in:
     assert events(path) == [first.event, second.event]
 
 
-def link(path: Path, target: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.symlink_to(target)
+@pytest.fixture
+def place(path: Path) -> Path:
+    """Where the database file is, in another folder: the configured path is a link to it."""
+    place = path.with_name("place") / "real.db"
+    place.parent.mkdir()
+    path.symlink_to(place)
+    return place
 
 
-async def test_a_link_is_followed(open_in: Open, tmp_path: Path, path: Path) -> None:
-    place, other = tmp_path / "place", tmp_path / "other"
-    for folder in (place, other):
-        folder.mkdir()
-    link(path, place / "hookd.db")
-    async with stand_on(open_in, tmp_path) as stand:
+def link_to(other: Path, path: Path) -> None:
+    path.unlink()
+    path.symlink_to(other)
+
+
+async def test_a_link_that_leads_elsewhere_is_noticed(open_in: Open, place: Path, path: Path) -> None:
+    async with stand_on(open_in, path.parent) as stand:
+        await stand.accept()
+        link_to(backup(place), path)
+        assert await refused(stand) == f"the database file {path} {GONE}"
+
+
+async def test_what_a_link_leads_to_is_watched(open_in: Open, place: Path, path: Path) -> None:
+    async with stand_on(open_in, path.parent) as stand:
         await stand.accept()
         await stand.store.notice()
-        link(path, other / "hookd.db")
-        assert GONE in await refused(stand)
+        unlink(place.with_name("real.db-wal"))
+        with pytest.raises(Unavailable, match=f"{place}-wal {GONE}"):
+            await stand.store.notice()
 
 
 def put_back(path: Path) -> None:
@@ -172,6 +192,24 @@ async def test_nothing_is_acknowledged_where_the_file_is_overwritten(
     await checkpointed(stand)
     how(path)
     assert await refused(stand) == f"the database file {path} was overwritten; restore it or restart hookd"
+
+
+async def test_a_read_that_meets_what_was_overwritten_is_no_damage(stand: Stand, path: Path) -> None:
+    await checkpointed(stand)
+    former = overwrite(path, b"dear diary, " * 1000)
+    await stand.store._reader.run(lambda raw: raw.execute("PRAGMA shrink_memory"))
+    with pytest.raises(Unavailable, match="was overwritten"):
+        await stand.deliveries()
+    overwrite(path, former)
+    await stand.mended()
+    await stand.accept()
+
+
+def overwrite(path: Path, contents: bytes) -> bytes:
+    """Write into a file, and answer what it contained."""
+    former = path.read_bytes()
+    path.write_bytes(contents)
+    return former
 
 
 async def checkpointed(stand: Stand) -> None:
