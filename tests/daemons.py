@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -53,11 +54,13 @@ class Daemon:
         *,
         token: str | None = None,
         program: Sequence[str] = HOOKD,
+        descriptors: int | None = None,
         **environment: str,
     ) -> None:
         """`token` is the one token it knows, and shown in every call; `environment` is added to its own.
 
         `program` are Python's arguments, where something is to happen before hookd begins.
+        It may have so many file `descriptors` at once, else as many as this process.
         """
         self.directory = directory
         self.config = directory / "config.toml"
@@ -68,6 +71,7 @@ class Daemon:
         self.config.write_text(config, "utf-8")
         self._token = token
         self.program = program
+        self._descriptors = descriptors
         self._environment = environment | ({} if token is None else {"HOOKD_TOKEN": token})
 
     @property
@@ -102,6 +106,7 @@ class Daemon:
                 stderr=log,
                 cwd=self.directory,
                 env=clean_environment(HOOKD_SERVER__PORT=str(self.port), **self._environment),
+                preexec_fn=self._limit,
             )
         try:
             async with asyncio.timeout(STARTING):
@@ -109,6 +114,10 @@ class Daemon:
         except BaseException:
             await self._end()
             raise
+
+    def _limit(self) -> None:
+        if self._descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._descriptors, self._descriptors))
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, wait for its end, and answer its exit status."""

@@ -27,6 +27,8 @@ class Patience:
     """From an answer to the next request: longer than the proxies in front of it keep theirs, commonly 60 s."""
     answer: float = 30.0
     """For the caller to read on, where more of an answer waits than the kernel takes."""
+    say: float = 1.0
+    """For a caller to have a say, before somebody else may take the place."""
 
 
 PATIENCE = Patience()
@@ -44,31 +46,33 @@ class Connections:
         self.patience = patience
         self.open = 0
         self._loop = asyncio.get_running_loop()
-        self._until: dict[Waiting, float] = {}
+        self._waits: dict[Waiting, tuple[float, float]] = {}
+        """Since when, and until when, by the loop's clock."""
         self._pause = min(patience.head, patience.body, patience.idle, patience.answer) / 10
         self._timer: asyncio.TimerHandle | None = None
 
     def wait(self, connection: Waiting, seconds: float) -> None:
         """Wait for a caller from now on, for so long."""
-        self._until.pop(connection, None)
-        self._until[connection] = self._loop.time() + seconds
+        now = self._loop.time()
+        self._waits.pop(connection, None)
+        self._waits[connection] = now, now + seconds
         if self._timer is None:
             self._timer = self._loop.call_later(self._pause, self._sweep)
 
     def hasten(self, connection: Waiting, seconds: float) -> None:
         """Wait for no longer than so many seconds from now, for somebody who is waited for."""
-        until = self._until.get(connection)
-        if until is not None:
-            self._until[connection] = min(until, self._loop.time() + seconds)
+        if connection in self._waits:
+            since, until = self._waits[connection]
+            self._waits[connection] = since, min(until, self._loop.time() + seconds)
 
     def go_on(self, connection: Waiting) -> None:
         """Wait no more: it is hookd's turn."""
-        self._until.pop(connection, None)
+        self._waits.pop(connection, None)
 
     def leave(self, connection: Waiting) -> None:
         """Forget a connection that was lost."""
         self.open -= 1
-        self._until.pop(connection, None)
+        self._waits.pop(connection, None)
 
     @property
     def full(self) -> bool:
@@ -76,17 +80,17 @@ class Connections:
         return self.open >= self.most
 
     def give_way(self) -> bool:
-        """End the one that has waited longest, for somebody else; answer whether there was one."""
-        longest = next(iter(self._until), None)
-        if longest is None:
+        """End the one that has waited longest, for somebody else; answer whether there is one that has had its say."""
+        longest = next(iter(self._waits), None)
+        if longest is None or self._waits[longest][0] + self.patience.say > self._loop.time():
             return False
-        del self._until[longest]
+        del self._waits[longest]
         longest.abandon()
         return True
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for connection in [connection for connection, until in self._until.items() if until <= now]:
-            del self._until[connection]
+        for connection in [connection for connection, (_, until) in self._waits.items() if until <= now]:
+            del self._waits[connection]
             connection.expire()
-        self._timer = self._loop.call_later(self._pause, self._sweep) if self._until else None
+        self._timer = self._loop.call_later(self._pause, self._sweep) if self._waits else None

@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from hookd.web.connections import Connections
 
+AT_ONCE: Final = 8
+"""Connections that are accepted in one round of the loop."""
+
 REST: Final = 0.1
 """Seconds until a door opens again that was closed for want of room."""
 
@@ -16,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Door:
-    """Accepts connections while there is room for them, one in each round of the loop.
+    """Accepts connections while there is room for them.
 
     The loops' own servers know no limit, and where file descriptors run out asyncio's logs a traceback a thousand
     times a second.
@@ -47,20 +50,31 @@ class Door:
         self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        """Let one in; where it is full somebody goes, and there is room in the next round."""
-        if self._connections.full:
-            if not self._connections.give_way():
-                self._rest(f"there are {self._connections.open} already, and each has a request under way")
-            return
+        """Let a few in; others have the next round of the loop, so that nothing else waits long."""
+        for _ in range(AT_ONCE):
+            accepted = self._next() if self._has_room() else None
+            if accepted is None:
+                return
+            self._let_in(accepted)
+
+    def _has_room(self) -> bool:
+        """Say whether one may come; where it is full somebody goes, and there is room in the next round."""
+        if not self._connections.full:
+            return True
+        if not self._connections.give_way():
+            self._rest(f"there are {self._connections.open} already, and none has been idle for long")
+        return False
+
+    def _next(self) -> socket.socket | None:
         try:
             accepted, _ = self._listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+            return None
         except OSError as error:
             self._rest(str(error))
-        else:
-            self._told = False
-            self._let_in(accepted)
+            return None
+        self._told = False
+        return accepted
 
     def _rest(self, fault: str) -> None:
         """Leave it to the kernel for a moment to keep those who knock."""

@@ -30,7 +30,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 def patience(**seconds: float) -> Patience:
     """A patience without end but for what is named."""
-    return Patience(**{"head": LONG, "body": LONG, "idle": LONG, "answer": LONG} | seconds)
+    return Patience(**{"head": LONG, "body": LONG, "idle": LONG, "answer": LONG, "say": 0.0} | seconds)
 
 
 async def read(request: web.Request) -> web.Response:
@@ -222,7 +222,7 @@ async def test_nobody_waits_for_a_caller_who_has_gone() -> None:
         await gone.wait()
         return web.Response()
 
-    connections = Connections(PLENTY)
+    connections = Connections(PLENTY, patience())
     async with serving(connections, linger) as url:
         async with caller(url):
             await until(lambda: connections.open == 1, "a connection is there, and idle")
