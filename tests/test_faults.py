@@ -112,11 +112,11 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path, disk: Path) -> None:
 
 async def befallen(folder: Path, database: Path, trouble: Trouble) -> None:
     """Let something befall the database amid publishing and delivering, and pass."""
-    late, store = Late(), {"HOOKD_STORE__URL": f"sqlite:{database}"}
+    late = Late()
     async with (
         Receiver() as prompt,
         Receiver(late.behave) as slow,
-        Daemon(folder, CONFIG, program=HASTY, **store) as daemon,
+        Daemon(folder, CONFIG, program=HASTY, HOOKD_STORE__URL=f"sqlite:{database}") as daemon,
         aiohttp.ClientSession() as session,
         asyncio.timeout(PATIENCE),
         asyncio.TaskGroup() as load,
