@@ -1,18 +1,15 @@
 """The one composition root: opens what the daemon is made of, starts it, and stops it in reverse order."""
 
 import asyncio
-import gc
 import logging
 import os
 import random
 import resource
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
 
 from hookd import logs
 from hookd.accept import Acceptor
@@ -21,6 +18,7 @@ from hookd.config import Settings, read
 from hookd.deliver import Deliverer, Policy
 from hookd.egress import Guard, Session, open_session
 from hookd.errors import ConfigError, HookdError, StartError, Unavailable
+from hookd.greeting import greet
 from hookd.handlers import Runner
 from hookd.ids import IdFactory
 from hookd.lanes import Lanes
@@ -28,21 +26,13 @@ from hookd.metrics import Metrics
 from hookd.model import Clock, Handler, wall_clock
 from hookd.receive import Receiver
 from hookd.store import Vault, open_store
-from hookd.version import VERSION
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
 from hookd.web.connections import Connections
 from hookd.web.server import listening
 
-SWITCH_INTERVAL = 0.0002
-"""Seconds after which a busy event loop lets the store's thread have the interpreter, which it needs at every step."""
-
 EXPIRE_EVERY = 60.0
 """Seconds between steps of upkeep."""
-
-COLLECT_AFTER = (20_000, 20, 100)
-"""Thresholds of the garbage collector. Requests and attempts leave hardly a cycle behind, so that looking for them as
-often as by default costs each event more than its signature does."""
 
 MOST_CONNECTIONS = 4096
 """Connections of callers at once, at the most: it bounds memory where file descriptors don't."""
@@ -55,45 +45,6 @@ OWN_DESCRIPTORS = 128
 KILLED_BY_INTERRUPT = 130
 
 log = logging.getLogger("hookd")
-
-
-def serve(settings: Settings, path: Path | None) -> None:
-    """Run the daemon until a signal ends it; StartError where it can't start. `path` is read again at SIGHUP."""
-    logs.setup(settings.log.level, settings.log.format, sys.stderr)
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    _allow_sockets()
-    gc.freeze()  # what was loaded stays, and need not be looked through again
-    gc.set_threshold(*COLLECT_AFTER)
-    with asyncio.Runner(loop_factory=_loop_factory()) as loop:
-        loop.run(Daemon(settings, path).run())
-        log.info("stopped")
-        if asyncio.all_tasks(loop.get_loop()):
-            log.warning("a handler did not end, and is left behind")
-            _leave()
-    if threading.active_count() > 1:  # a look-up of a name that nobody answers, or a handler's own
-        _leave()
-
-
-def _leave() -> NoReturn:
-    """Exit without waiting for what does not end: all that matters is on disk."""
-    logging.shutdown()
-    os._exit(0)
-
-
-def _allow_sockets() -> None:
-    """Let this process have as many sockets as the machine allows: the usual 1024 are soon taken."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(ValueError, OSError):  # some systems name no limit, and then refuse to be taken at their word
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # it does not install everywhere, and asyncio's own loop serves as well, if slower
-        return None
-    return uvloop.new_event_loop
 
 
 class Daemon:
@@ -242,26 +193,8 @@ class Daemon:
 
     async def _greet(self) -> None:
         """Say what runs here, for whom, and how to try it."""
-        settings = self._settings
         endpoints = sum((await self._store.totals()).endpoints.values())
-        log.info(
-            "hookd %s listens on %s; config %s; store %s; %s",
-            VERSION,
-            self._address,
-            self._path or "built in",
-            settings.store.path,
-            _callers(settings),
-        )
-        if settings.server.inbound is not None:
-            log.info("the sources alone are also at http://%s", settings.server.inbound)
-        log.info(
-            "%s, %s, %s, %s; try: %s",
-            _counted(len(settings.sources), "source"),
-            _counted(len(settings.triggers), "trigger"),
-            _counted(len(settings.handlers), "handler"),
-            _counted(endpoints, "endpoint"),
-            _example(settings, self._address),
-        )
+        greet(self._settings, self._path, self._address, endpoints)
 
     # Signals.
 
@@ -386,24 +319,6 @@ def _fixed(before: Settings, after: Settings) -> list[str]:
 
 def _differ(before: object, after: object, key: str) -> bool:
     return bool(getattr(before, key) != getattr(after, key))
-
-
-def _callers(settings: Settings) -> str:
-    if not settings.tokens:
-        return "anyone on this machine may call it (no tokens)"
-    return f"callers need a token ({len(settings.tokens)} known)"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _example(settings: Settings, address: str) -> str:
-    for trigger in settings.triggers:
-        fields = ", ".join(f'"{name}": "…"' for name in trigger.required)
-        bearer = '-H "Authorization: Bearer $HOOKD_TOKEN" ' if settings.tokens and trigger.authenticated else ""
-        return f"curl {bearer}--json '{{{fields}}}' {address}{trigger.path}"
-    return f"curl {address}/readyz"
 
 
 def _tell_of_gone(handlers: Iterable[str]) -> None:

@@ -34,7 +34,7 @@ def run(config: Path | None) -> None:
     configuration again.
     """
     settings, path = _effective(config)
-    from hookd.daemon import serve  # the load of it is for this command alone
+    from hookd.process import serve  # the load of it is for this command alone
 
     serve(settings, path)
 
