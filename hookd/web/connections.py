@@ -75,12 +75,12 @@ class Connections:
         self._waits.pop(connection, None)
 
     @property
-    def full(self) -> bool:
-        """Whether there are as many as there may be."""
-        return self.open >= self.most
+    def room(self) -> int:
+        """How many more there may be."""
+        return max(0, self.most - self.open)
 
     def give_way(self) -> bool:
-        """End the one that has waited longest, for somebody else; answer whether there is one that has had its say."""
+        """End the one that has waited longest; answer whether there is one that has had its say."""
         longest = next(iter(self._waits), None)
         if longest is None or self._waits[longest][0] + self.patience.say > self._loop.time():
             return False

@@ -10,7 +10,7 @@ from typing import Any, Final
 from hookd.web.connections import Connections
 
 AT_ONCE: Final = 8
-"""Connections that are accepted in one round of the loop."""
+"""Connections that are accepted in one round of the loop, so that nothing else waits long."""
 
 REST: Final = 0.1
 """Seconds until a door opens again that was closed for want of room."""
@@ -50,20 +50,17 @@ class Door:
         self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        """Let a few in; others have the next round of the loop, so that nothing else waits long."""
-        for _ in range(AT_ONCE):
-            accepted = self._next() if self._has_room() else None
+        """Let a few in; where it is full somebody goes, and there is room in another round of the loop."""
+        room = self._connections.room
+        if not room:
+            if not self._connections.give_way():
+                self._rest(f"there are {self._connections.open} already, and none has been idle for long")
+            return
+        for _ in range(min(AT_ONCE, room)):
+            accepted = self._next()
             if accepted is None:
                 return
             self._let_in(accepted)
-
-    def _has_room(self) -> bool:
-        """Say whether one may come; where it is full somebody goes, and there is room in the next round."""
-        if not self._connections.full:
-            return True
-        if not self._connections.give_way():
-            self._rest(f"there are {self._connections.open} already, and none has been idle for long")
-        return False
 
     def _next(self) -> socket.socket | None:
         try:

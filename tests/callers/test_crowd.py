@@ -80,7 +80,7 @@ async def test_there_are_never_more_than_there_may_be_and_the_longest_silent_giv
 
 
 async def test_nobody_gives_way_before_having_had_a_say() -> None:
-    gate, connections = Gate(), Watched(MOST, hasty(0.05))
+    gate, connections = Gate(), Watched(MOST, hasty(0.1))
     gate.open.set()
     async with serving(connections, gate) as url, AsyncExitStack() as crowd:
         callers = [await crowd.enter_async_context(caller(url)) for _ in range(3 * MOST)]

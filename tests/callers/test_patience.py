@@ -15,7 +15,7 @@ from tests.callers.raw import WAITING, Answer, Caller, caller
 from tests.crash.waiting import GLANCE, until
 from tests.web.serving import PLENTY, serve
 
-SHORT = 0.05
+SHORT = 0.1
 LONG = 3600.0
 """Seconds of a patience that ends, and of one that does not."""
 
@@ -120,26 +120,29 @@ async def test_an_idle_connection_is_closed() -> None:
 
 
 @pytest.mark.parametrize("parts", [[GET], [HEAD, b"a" * 10_000], [HEAD[:20], HEAD[20:] + b"a", b"a" * 9999]])
-async def test_a_request_under_way_is_not_hurried(parts: list[bytes]) -> None:
-    """The caller is not to blame while it is hookd's turn."""
-    begun, go_on = asyncio.Event(), asyncio.Event()
+async def test_while_it_is_the_turn_of_hookd_no_caller_is_waited_for(parts: list[bytes]) -> None:
+    begun, taken, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def linger(request: web.Request) -> web.Response:
         begun.set()
         await read_body(request, LARGE)
-        asyncio.get_running_loop().call_later(3 * SHORT, go_on.set)
+        taken.set()
         await go_on.wait()
         return web.Response()
 
-    hasty = Patience(head=SHORT, body=SHORT, idle=SHORT, answer=SHORT)
-    async with serving(Connections(PLENTY, hasty), linger) as url, caller(url) as connection:
+    connections = Connections(PLENTY, patience())
+    async with serving(connections, linger) as url, caller(url) as connection:
         *first, last = parts
         for part in first:
             await connection.send(part)
         if first:
             await begun.wait()
         await connection.send(last)
+        await taken.wait()
+        assert not connections.give_way()
+        go_on.set()
         assert (await connection.answer()).status == 200
+        assert connections.give_way()
 
 
 async def test_a_body_that_drips_behind_another_request_is_given_up() -> None:
@@ -200,18 +203,26 @@ async def test_a_caller_who_does_not_read_the_answer_is_given_up(asked: bytes, m
                 await asyncio.sleep(GLANCE)
 
 
-async def test_an_answer_that_goes_on_is_not_hurried() -> None:
+async def test_a_caller_who_has_read_is_not_waited_for() -> None:
+    written, go_on = asyncio.Event(), asyncio.Event()
+
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(LARGE + 1)})
         await response.prepare(request)
         await response.write(b"x" * LARGE)
-        await asyncio.sleep(3 * SHORT)  # as where there is nothing to tell for a while
+        written.set()
+        await go_on.wait()
         await response.write(b"x")
         return response
 
-    async with serving(Connections(PLENTY, patience(answer=SHORT)), stream) as url, caller(url) as connection:
+    connections = Connections(PLENTY, patience())
+    async with serving(connections, stream) as url, caller(url) as connection:
         await connection.send(GET)
-        assert len((await connection.answer()).body) == LARGE + 1
+        told = asyncio.create_task(connection.answer())
+        await written.wait()
+        assert not connections.give_way()
+        go_on.set()
+        assert len((await told).body) == LARGE + 1
 
 
 async def test_nobody_waits_for_a_caller_who_has_gone() -> None:
