@@ -10,6 +10,7 @@ from aiohttp import web
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, Unavailable, Unreadable
 from hookd.text import printable
+from hookd.web.framing import ambiguity, may_go_on
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
@@ -109,7 +110,17 @@ def note_refusal(status: HTTPStatus, detail: str) -> None:
 
 
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever an application raises into a problem."""
+    """Let an application see what can be read in one way only, and turn whatever it raises into a problem."""
+    fault = ambiguity(request)
+    if fault is not None:
+        return refusal(HTTPStatus.BAD_REQUEST, fault)
+    response = await _answer(request, handler)
+    if not may_go_on(request):
+        response.force_close()
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except HookdError as error:
