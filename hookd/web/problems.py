@@ -21,6 +21,8 @@ PHRASES = {
     HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
 }
 """The phrases of RFC 9110, where older Pythons know them by others."""
+LONGEST_SEGMENT = 128
+"""Characters of a name that are repeated in a pointer."""
 FRAGMENT = "!$&'()*+,;=:@-._~?"
 """What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
 
@@ -144,5 +146,7 @@ def _problem_of_aiohttp(error: web.HTTPException) -> web.Response:
 
 
 def _escaped(segment: str) -> str:
+    if len(segment) > LONGEST_SEGMENT:
+        segment = segment[:LONGEST_SEGMENT] + "..."
     token = segment.replace("~", "~0").replace("/", "~1")
     return quote(token, safe=FRAGMENT, errors="backslashreplace")

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
 
 from tests.callers.echo import Echo, open_echo
+from tests.web.stand import Stand, open_stand
 
 
 def pytest_asyncio_loop_factories(
@@ -18,4 +20,10 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture
 async def echo() -> AsyncIterator[Echo]:
     async with open_echo() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    async with open_stand(tmp_path) as opened:
         yield opened
