@@ -11,6 +11,9 @@ from hookd.errors import Fault, InvalidInput
 from hookd.parse import parse, refuse_constant
 from hookd.web.problems import RequestError, pointer, unreadable
 
+MOST_MEMBERS = 1000
+"""Members of a body's object: many more than any route knows, since each takes time, and each may be a fault."""
+
 
 class Member(NamedTuple):
     """A member of a JSON object: the bytes of its value as the caller wrote them, and what they mean."""
@@ -49,7 +52,8 @@ def _too_large(limit: int) -> RequestError:
 def members(body: bytes) -> dict[str, Member]:
     """Split a JSON object (RFC 8259) into its members by name.
 
-    What is not JSON in UTF-8 is a 400; what is JSON but no object, or names a member twice, an InvalidInput.
+    What is not JSON in UTF-8 is a 400; what is JSON but no object, names a member twice or has too many of them, an
+    InvalidInput.
     """
     text = _decoded(body)
     try:
@@ -110,6 +114,8 @@ def _split(text: str, decoder: json.JSONDecoder) -> dict[str, Member]:
         value, end = decoder.raw_decode(text, start)
         if name in found:
             raise InvalidInput(Fault(pointer(name), "is there twice; expected once"))
+        if len(found) == MOST_MEMBERS:
+            raise InvalidInput(Fault(pointer(), f"expected at most {MOST_MEMBERS} members"))
         found[name] = Member(text[start:end].encode(), value)
         separator = _separator.match(text, end)
         if separator is None:

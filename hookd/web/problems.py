@@ -10,6 +10,7 @@ from aiohttp import web
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, Unavailable, Unreadable
 from hookd.text import printable
+from hookd.web.framing import ambiguity, may_go_on
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
@@ -22,6 +23,8 @@ PHRASES = {
 """The phrases of RFC 9110, where older Pythons know them by others."""
 UNWELCOME = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 """What the log tells of: who tries tokens one after another should be seen."""
+LONGEST_SEGMENT = 128
+"""Characters of a name that are repeated in a pointer."""
 FRAGMENT = "!$&'()*+,;=:@-._~?"
 """What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
 
@@ -111,7 +114,17 @@ def note_refusal(status: HTTPStatus, detail: str) -> None:
 
 
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever an application raises into a problem."""
+    """Let an application see what can be read in one way only, and turn whatever it raises into a problem."""
+    fault = ambiguity(request)
+    if fault is not None:
+        return refusal(HTTPStatus.BAD_REQUEST, fault)
+    response = await _answer(request, handler)
+    if not may_go_on(request):
+        response.force_close()
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except HookdError as error:
@@ -137,5 +150,7 @@ def _problem_of_aiohttp(error: web.HTTPException) -> web.Response:
 
 
 def _escaped(segment: str) -> str:
+    if len(segment) > LONGEST_SEGMENT:
+        segment = segment[:LONGEST_SEGMENT] + "..."
     token = segment.replace("~", "~0").replace("/", "~1")
     return quote(token, safe=FRAGMENT, errors="backslashreplace")

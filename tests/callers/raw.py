@@ -20,6 +20,11 @@ class Answer:
     body: bytes
 
     @property
+    def pointers(self) -> list[str]:
+        """Where the faults are."""
+        return [error["pointer"] for error in self.json["errors"]]
+
+    @property
     def json(self) -> Any:
         return json.loads(self.body)
 
@@ -78,3 +83,15 @@ async def caller(url: str) -> AsyncIterator[Caller]:
         yield opened
     finally:
         opened.close()
+
+
+async def ask(url: str, path: str, body: bytes, *headers: str) -> Answer:
+    """Post a body to a server, and read what it answers."""
+    lines = ("Host: localhost", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers)
+    head = "\r\n".join((f"POST {path} HTTP/1.1", *lines, "", ""))
+    async with caller(url) as connection:
+        sending = asyncio.create_task(connection.send(head.encode() + body))
+        try:
+            return await connection.answer()
+        finally:
+            sending.cancel()
