@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_address
 
-import aiohttp
 import pytest
 import trustme
 from hypothesis import given
@@ -19,7 +18,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from hookd.attempt import Poster, check_header
 from hookd.attempt.answer import HEADERS_KEPT, READ, parse_retry_after
-from hookd.egress import Guard, open_session
+from hookd.egress import Guard, Session, open_session
 from hookd.egress.wire import BEFORE_ANSWER
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Endpoint, Handler, Outcome, PreviousSecret, wall_clock
@@ -34,7 +33,7 @@ SOON = 300
 SECRETS = [f"whsec_{letter * 32}" for letter in "ABC"]
 
 
-def poster_of(session: aiohttp.ClientSession) -> Poster:
+def poster_of(session: Session) -> Poster:
     ids = IdFactory(wall_clock, random.Random(1))
     return Poster(session, timeout=5000, response_kept=KEPT, clock=wall_clock, ids=ids)
 

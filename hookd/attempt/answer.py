@@ -6,11 +6,12 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import ClientResponse, StreamReader
+from aiohttp import StreamReader
 from multidict import CIMultiDictProxy
 
 from hookd.attempt.headers import MASK
 from hookd.attempt.result import Result
+from hookd.egress import Answer
 from hookd.model import Clock, Outcome
 from hookd.text import printable
 
@@ -43,19 +44,19 @@ async def read_body(content: StreamReader, body: bytearray) -> bool:
     return True
 
 
-def judge(response: ClientResponse, body: bytes, complete: bool, kept: int, clock: Clock) -> Result:
+def judge(answer: Answer, body: bytes, complete: bool, kept: int, clock: Clock) -> Result:
     """Say what an answer means; the clock is asked where it names a date to come back at.
 
     `complete` tells whether `body` is all there was; `kept` is how many bytes of it are recorded.
     """
-    status = response.status
+    status = answer.status
     outcome = _OUTCOMES.get(status // 100, Outcome.HTTP_5XX)
-    wanted = None if outcome is Outcome.SUCCESS else response.headers.get("Retry-After")
+    wanted = None if outcome is Outcome.SUCCESS else answer.headers.get("Retry-After")
     return Result(
         outcome,
         None if outcome is Outcome.SUCCESS else _describe(status),
         status,
-        _recorded(response.headers),
+        _recorded(answer.headers),
         body[:kept],
         len(body) > kept or not complete,
         None if wanted is None else parse_retry_after(wanted, clock()),

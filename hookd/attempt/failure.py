@@ -6,6 +6,7 @@ import ssl
 from typing import Final
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from hookd.attempt.result import Result
@@ -23,10 +24,11 @@ _REFUSALS: Final = {
 }
 
 
-def explain(error: Exception, url: URL, timeout: int) -> Result:
+def explain(error: Exception, url: str, timeout: int) -> Result:
     """Say how an exchange ended that brought no answer; never with the URL's path, which may be secret."""
-    host = url.host_subcomponent or ""
-    where = f"{host}:{url.port}"
+    parsed = URL(url)
+    host = parsed.host_subcomponent or ""
+    where = f"{host}:{parsed.port}"
     match error:
         case BlockedAddress():
             outcome, text = Outcome.BLOCKED, _blocked(error, host)
@@ -77,6 +79,6 @@ def _breach(error: Exception) -> str:
             return "closed the connection without an answer"
         case OSError():
             return _refusal(error)
-        case aiohttp.ClientResponseError():
+        case HttpProcessingError():
             return f"did not answer in HTTP: {error.message}"
     return f"could not be asked: {type(error).__name__}"

@@ -1,26 +1,21 @@
 """The poster: makes attempts, through one session."""
 
-import io
 import logging
-from functools import lru_cache
 from time import perf_counter
-from typing import Final
 
-import aiohttp
-from yarl import URL
+from aiohttp import ClientError
+from aiohttp.http_exceptions import HttpProcessingError
 
 from hookd.attempt.answer import judge, read_body
 from hookd.attempt.deadline import Deadlines
 from hookd.attempt.failure import explain
 from hookd.attempt.headers import compose, masked
 from hookd.attempt.result import Result
+from hookd.egress import Answer, Session
 from hookd.errors import BlockedAddress
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Outcome
 from hookd.text import one_line
-
-LARGE: Final = 1 << 20
-"""Bytes of a payload beyond which it is written piece by piece, so that the event loop turns in between."""
 
 logger = logging.getLogger("hookd.attempt")
 
@@ -33,7 +28,7 @@ class Poster:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Session,
         *,
         timeout: int,
         response_kept: int,
@@ -77,25 +72,18 @@ class Poster:
 
     async def _exchange(self, endpoint: Endpoint, payload: bytes, headers: dict[str, str]) -> Result:
         """POST, and read the answer; one timeout covers it all, but the headers' arrival decides."""
-        url = _parse(endpoint.url)
         timeout = self._timeout if endpoint.timeout is None else endpoint.timeout
-        response: aiohttp.ClientResponse | None = None
+        answer: Answer | None = None
         body = bytearray()
         complete = False
         try:
             with self._deadlines.within(timeout / 1000):
-                data = payload if len(payload) <= LARGE else io.BytesIO(payload)
-                response = await self._session.post(url, data=data, headers=headers, allow_redirects=False)
-                complete = await read_body(response.content, body)
-        except (aiohttp.ClientError, OSError, BlockedAddress) as error:
-            if response is None:
-                return explain(error, url, timeout)
+                answer = await self._session.post(endpoint.url, headers, payload)
+                complete = await read_body(answer.content, body)
+        except (ClientError, HttpProcessingError, OSError, BlockedAddress) as error:
+            if answer is None:
+                return explain(error, endpoint.url, timeout)
         finally:
-            if response is not None and not response.closed:
-                response.close()  # and its connection: what was not read would be taken for the next answer
-        return judge(response, bytes(body), complete, self._response_kept, self._clock)
-
-
-@lru_cache(maxsize=4096)
-def _parse(url: str) -> URL:
-    return URL(url)
+            if answer is not None:
+                answer.end()
+        return judge(answer, bytes(body), complete, self._response_kept, self._clock)

@@ -1,7 +1,6 @@
-"""The yardstick of delivery: bare aiohttp that signs and POSTs, on the session hookd uses.
+"""The yardstick of delivery: bare aiohttp that signs and POSTs, with the settings of hookd's own session.
 
-It stores nothing, and signs with the standard library alone, so that a slow path of ours can't slow its own
-yardstick.
+It stores nothing, and nothing of hookd's is on its way, so that a slow path of ours can't slow its own yardstick.
 """
 
 import asyncio
@@ -18,11 +17,11 @@ import aiohttp
 from hookd.bench.rhythm import pauses
 from hookd.bench.subject import EVENT_TYPE
 from hookd.bench.worker import Answer, obey, run
-from hookd.egress import Guard, open_session
 from hookd.version import VERSION
 
 _KEY = b"a key of the length that hookd's"
 _LARGEST_ANSWER = 64 * 1024
+_KEEP_ALIVE = 4.0
 
 
 async def post(session: aiohttp.ClientSession, url: str, body: bytes, event_id: str) -> None:
@@ -74,9 +73,20 @@ class Client:
         return moments
 
 
+def _open_session() -> aiohttp.ClientSession:
+    """Open a session with hookd's settings: unlimited, without cookies, a body left as it came."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(),
+        skip_auto_headers=("Accept", "Accept-Encoding"),
+    )
+
+
 async def main() -> None:
     """Open the session and obey."""
-    async with open_session(Guard(allow=["loopback"])) as session:
+    async with _open_session() as session:
         client = Client(session)
         await obey({"flood": client.flood, "singles": client.singles}, {})
 

@@ -5,6 +5,6 @@ that are really dialled, after DNS: a literal, a name, and a name that changes i
 """
 
 from hookd.egress.guard import Guard, check_url, literal
-from hookd.egress.session import open_session
+from hookd.egress.session import Answer, Session, open_session
 
-__all__ = ["Guard", "check_url", "literal", "open_session"]
+__all__ = ["Answer", "Guard", "Session", "check_url", "literal", "open_session"]

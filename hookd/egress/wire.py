@@ -1,14 +1,22 @@
 """A connection to a receiver, which may send what it likes."""
 
+import asyncio
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
+from aiohttp import ServerDisconnectedError, StreamReader
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
 BEFORE_ANSWER: Final = 64 * 1024
 """Bytes that may come before an answer's head has ended, interim answers among them (RFC 9110, 15.2)."""
 
+LARGE: Final = 1 << 20
+"""Bytes of a body beyond which it is written piece by piece, so that the event loop turns in between."""
+
+_PIECE: Final = 1 << 18
 _UNBOUNDED: Final = sys.maxsize
 
 
@@ -25,6 +33,31 @@ class Wire(ResponseHandler):
         """Say whether the connection can carry another request."""
         return super().is_connected() and not self.should_close
 
+    async def exchange(self, head: bytes, body: bytes) -> tuple[RawResponseMessage, StreamReader]:
+        """Send a request, and answer the head of its answer, with the body as it comes."""
+        transport = self.transport
+        if transport is None:
+            raise ServerDisconnectedError
+        self.set_response_params(read_until_eof=True, auto_decompress=False)
+        if len(body) <= LARGE:
+            transport.write(head + body)
+            return await self.read()
+        transport.write(head)
+        writing = self._loop.create_task(self._write(transport, memoryview(body)))
+        try:
+            return await self.read()
+        finally:
+            if not writing.done():  # answered before it was all sent: the rest would be taken for another request
+                writing.cancel()
+                self.force_close()
+
+    async def _write(self, transport: asyncio.Transport, body: memoryview) -> None:
+        with suppress(ConnectionError):  # whoever reads the answer is told
+            for start in range(0, len(body), _PIECE):
+                transport.write(body[start : start + _PIECE])
+                await self._drain_helper()
+                await asyncio.sleep(0)
+
     def set_response_params(self, **params: Any) -> None:
         """Expect the answer to a new request."""
         self._room = BEFORE_ANSWER
@@ -33,20 +66,23 @@ class Wire(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Parse what there is room for; an answer's body has all the room it wants."""
         room = self._room
-        self._room -= min(len(data), room)
+        if len(data) <= room:
+            self._room = room - len(data)
+            super().data_received(data)
+            return
+        self._room = 0
         super().data_received(data[:room])
-        if len(data) > room:
-            self._go_on(data[room:])
+        self._go_on(data[room:])
 
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        """Take an answer that was parsed, unless nobody waits for one."""
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take the head of an answer, unless nobody waits for one; what is interim says nothing."""
         if self._room > BEFORE_ANSWER:
             self._end()
             return
         status = data[0].code
         if status // 100 != 1 or status == 101:
             self._room = _UNBOUNDED
-        super().feed_data(data, size)
+            super().feed_data(data, size)
 
     def _go_on(self, rest: bytes) -> None:
         """Go on where the answer's head was among what has been parsed, and break off where it was not."""

@@ -15,7 +15,11 @@ CRASHES_TO_GIVE_UP = 3
 
 
 def recover(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
-    """Make every delivery that was being sent when the process died pending again, due when it was."""
+    """Make every delivery that was being sent when the process died pending again, due when it was.
+
+    But for those that were to stop, and tests of disabled endpoints, for which nothing waits.
+    """
+    yield Query(SQL.stop_tests, {})
     crashed = yield Query(SQL.crashed, {"crashes": CRASHES_TO_GIVE_UP})
     yield Query(SQL.recover_crashed, {"crashes": CRASHES_TO_GIVE_UP})
     yield from report_failed(

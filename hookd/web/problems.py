@@ -23,6 +23,8 @@ PHRASES = {
 """The phrases of RFC 9110, where older Pythons know them by others."""
 LONGEST_SEGMENT = 128
 """Characters of a name that are repeated in a pointer."""
+UNWELCOME = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""What the log tells of: who tries tokens one after another should be seen."""
 FRAGMENT = "!$&'()*+,;=:@-._~?"
 """What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
 
@@ -107,7 +109,7 @@ def refusal(status: HTTPStatus, detail: str) -> web.Response:
 
 
 def note_refusal(status: HTTPStatus, detail: str) -> None:
-    """Log in one line what was refused before it came to any route."""
+    """Log in one line what was refused before any route looked at it."""
     log.info("refused a request", extra={"fields": {"status": status.value, "fault": detail}})
 
 
@@ -126,6 +128,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except HookdError as error:
+        if isinstance(error, RequestError) and error.status in UNWELCOME:
+            note_refusal(error.status, str(error))
         return problem_of(error)
     except web.HTTPException as error:
         return _problem_of_aiohttp(error)

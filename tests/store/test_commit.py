@@ -13,7 +13,7 @@ from hookd.model import Outcome, Status
 from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.nouns import ENDPOINT
-from tests.store.stand import Stand
+from tests.store.stand import Stand, empty, fill
 
 
 class BrokenError(Exception):
@@ -112,21 +112,6 @@ async def _permit(stand: Stand) -> None:
 
 
 # The storage at fault.
-
-
-async def fill(stand: Stand) -> None:
-    """Let the file grow no further, and take what room is left in it."""
-
-    def full(raw: sqlite3.Connection) -> None:
-        pages = raw.execute("PRAGMA page_count").fetchone()[0]
-        raw.execute(f"PRAGMA max_page_count = {pages}")
-
-    await stand.store._writer.run(full)
-
-
-async def empty(stand: Stand) -> None:
-    """Let the file grow again."""
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))
 
 
 LARGE = b"x" * 100_000
@@ -236,3 +221,14 @@ async def test_one_write_that_is_refused_by_a_rule_does_not_repeat_the_others(st
         await refused
     assert await counting == 1
     assert calls == [1]
+
+
+async def test_writes_that_come_without_end_hold_up_no_commit(stand: Stand) -> None:
+    first = stand.store.accept(stand.draft())
+    following = [first]
+    async with asyncio.timeout(30):
+        while not first.done():
+            following.append(stand.store.accept(stand.draft()))
+            await asyncio.sleep(0)
+    await asyncio.gather(*following)
+    assert 1 < stand.commits[0].size <= len(following)

@@ -284,6 +284,16 @@ async def test_cancelled_before_a_crash_it_is_cancelled_after(open_in: Open, tmp
 HANDLER = Handler("invite", ("automator.*",), "log:hello")
 
 
+async def test_a_test_of_a_disabled_endpoint_does_not_wait_after_a_crash(open_in: Open, tmp_path: Path) -> None:
+    async with stand_on(open_in, tmp_path) as stand:
+        await stand.endpoint(state=EndpointState.DISABLED, state_reason="by hand")
+        await stand.accept("hookd.test", origin=Origin.OPERATIONAL, endpoints=("ep_1",), direct=True)
+    async with stand_on(open_in, tmp_path) as stand:
+        await stand.recover()
+        (told,) = await stand.deliveries()
+        assert (told.status, told.reason) == (Status.CANCELLED, "the endpoint is disabled: by hand")
+
+
 async def crash(open_in: Open, folder: Path, times: int) -> list[Status]:
     """Let a handler run in so many crashes, and answer what became of its delivery after each."""
     statuses = []
@@ -383,7 +393,7 @@ async def test_a_dead_letter_is_told_to_its_tenant(stand: Stand) -> None:
         "event_type": "purchase",
         "endpoint": "ep_1",
         "attempt_count": 1,
-        "reason": "the only attempt failed",
+        "reason": "the only attempt of the schedule failed",
         "last_error": "no answer",
     }
 
