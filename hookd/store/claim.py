@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import msgspec
 
 from hookd.errors import Unavailable
-from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin
+from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
 from hookd.store.context import Context
 from hookd.store.rows import text
 from hookd.store.statement import Query, Steps, statements
 
 SQL = statements("claim")
+STOPPED = statements("record").stopped
 
 _decode = msgspec.json.Decoder(list[tuple[int, str, int, int, int, str, str, str, str, str, int, int]]).decode
 
@@ -84,7 +85,9 @@ def _read(
 def release(context: Context, batches: Sequence[Sequence[Delivery]]) -> Steps[list[None]]:
     """Put claimed deliveries back that were not attempted to an end: the daemon stops."""
     deliveries = [delivery for batch in batches for delivery in batch]
-    yield Query(SQL.release, {"sequences": text([delivery.sequence for delivery in deliveries])})
+    sequences = {"sequences": text([delivery.sequence for delivery in deliveries])}
+    context.changes.concluded[Status.CANCELLED] += len((yield Query(STOPPED, sequences)))
+    yield Query(SQL.release, sequences)
     for delivery in deliveries:
         context.changes.make_due(delivery.destination.id, context.now)
     return [None] * len(batches)

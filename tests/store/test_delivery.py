@@ -1,6 +1,7 @@
 """Every edge of the delivery's state machine, with the attempt numbers."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,11 @@ GONE = 410
 
 def disabled(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, state=EndpointState.DISABLED, state_reason="by hand")
+
+
+def concluded(stand: Stand) -> Counter[Status]:
+    """Count what has ended since the store was opened, as the metrics do."""
+    return sum((committed.changes.concluded for committed in stand.commits), Counter())
 
 
 async def test_pending_sending_delivered(stand: Stand) -> None:
@@ -251,6 +257,7 @@ async def test_released_after_it_was_cancelled_it_is_cancelled(stand: Stand) -> 
     await stand.store.flush()
     told = await stand.delivery(delivery.id)
     assert (told.status, told.reason) == (Status.CANCELLED, "cancelled by hand")
+    assert concluded(stand) == {Status.CANCELLED: 1}
 
 
 # Crashes: what was sending when the process died.
@@ -279,6 +286,7 @@ async def test_cancelled_before_a_crash_it_is_cancelled_after(open_in: Open, tmp
         await stand.recover()
         told = await stand.delivery(delivery.id)
         assert (told.status, told.reason) == (Status.CANCELLED, "cancelled by hand")
+        assert concluded(stand) == {Status.CANCELLED: 1}
 
 
 HANDLER = Handler("invite", ("automator.*",), "log:hello")
@@ -323,6 +331,7 @@ async def test_an_attempt_that_ended_clears_a_handlers_crashes(open_in: Open, tm
         (waiting,) = await stand.deliveries(endpoint=HANDLER.id)
         await stand.recover(HANDLER)
         assert (await stand.delivery(waiting.id)).status is Status.FAILED
+        assert concluded(stand) == {Status.FAILED: 1}
         await stand.store.retry(waiting.id, None)
         (delivery,) = await stand.claim(HANDLER.id)
         await stand.end(delivery, Outcome.HANDLER_ERROR)

@@ -56,6 +56,9 @@ UPDATE outbox SET stop = 'the endpoint is disabled: ' || (SELECT state_reason FR
 WHERE status = 'sending' AND status <> 'delivered' AND stop IS NULL
     AND +endpoint IN (SELECT id FROM endpoints WHERE state = 'disabled');
 
+-- name: count_stopped
+SELECT count(*) FROM outbox WHERE status = 'sending' AND status <> 'delivered' AND stop IS NOT NULL;
+
 -- name: recover_crashed
 UPDATE outbox SET
     crashes = crashes + (endpoint LIKE 'handler:%'),
