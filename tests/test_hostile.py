@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookd.attempt import Poster
-from hookd.daemon import _loop_factory
 from hookd.egress import Guard, open_session
 from hookd.egress.wire import Wire
 from hookd.model import Attempt, Outcome
+from hookd.process import _loop_factory
 from hookd.web.answers import attempt_document
 from tests.daemons import LOOPBACK, Daemon
 from tests.hostile import (

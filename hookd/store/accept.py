@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from hookd.errors import Conflict, Fault, HookdError, InvalidInput
+from hookd.errors import Conflict, Fault, HookdError, InvalidInput, Unavailable
 from hookd.model import PAYLOAD_TYPE, Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
 from hookd.store.context import Context
 from hookd.store.rows import text
@@ -83,6 +83,7 @@ def accept(context: Context, drafts: Sequence[Draft]) -> Steps[list[Accepted | H
     known = yield from _known(context, drafts)
     answers: list[Accepted | HookdError] = []
     fresh: list[_Fresh] = []
+    keys: list[Row] = []
     for place, draft in enumerate(drafts):
         answer = _earlier(draft, known) if draft.keys else None
         if answer is None:
@@ -90,13 +91,26 @@ def accept(context: Context, drafts: Sequence[Draft]) -> Steps[list[Accepted | H
                 destinations = yield from _destinations(context, draft)
                 answer = Accepted(draft.event.id, len(destinations))
                 fresh.append(_Fresh(place, draft, destinations))
-                known.update((key, Known(draft.digest, draft.event.id, len(destinations))) for key in draft.keys)
-            except InvalidInput as error:
+            except (InvalidInput, Unavailable) as error:
                 answer = error
+        if isinstance(answer, Accepted):
+            keys += _remember(draft, answer, known)
         answers.append(answer)
     if fresh:
         yield from _insert(context, fresh, answers)
+    if keys:
+        yield Many(SQL.remember, keys)
     return answers
+
+
+def _remember(draft: Draft, answer: Accepted, known: dict[Key, Known]) -> list[Row]:
+    """Know from now on what came under a draft's keys; answer the rows of those that are new.
+
+    Of a repetition an idempotency key is remembered, but no id: that is still free for an event of its own.
+    """
+    new = [key for key in draft.keys if key not in known and not (answer.repeated and key.kind is KeyKind.PRODUCER_ID)]
+    known.update(dict.fromkeys(new, Known(draft.digest, answer.event, answer.deliveries)))
+    return [(*key, draft.digest, answer.event, answer.deliveries, draft.event.created_at) for key in new]
 
 
 def _known(context: Context, drafts: Sequence[Draft]) -> Steps[dict[Key, Known]]:
@@ -110,21 +124,18 @@ def _known(context: Context, drafts: Sequence[Draft]) -> Steps[dict[Key, Known]]
 
 def _earlier(draft: Draft, known: dict[Key, Known]) -> Accepted | HookdError | None:
     """Answer what an earlier draft with one of this one's keys became, or why the two can't be the same."""
-    for key in draft.keys:
-        earlier = known.get(key)
-        if earlier is None:
-            continue
-        if key.kind is KeyKind.INBOUND_ID or earlier.digest == draft.digest:
-            return Accepted(earlier.event, earlier.deliveries, repeated=True)
-        if key.kind is KeyKind.PRODUCER_ID:
-            return Conflict(f"the id {key.key} was already published with other content; give this event its own id")
-        return InvalidInput(
-            Fault(
-                "Idempotency-Key",
-                f"{key.key} was already used with other content; use a new key for a new event",
-            )
-        )
-    return None
+    earlier = [(key, known[key]) for key in draft.keys if key in known]
+    for key, other in earlier:
+        if key.kind is not KeyKind.INBOUND_ID and other.digest != draft.digest:
+            return _clash(key)
+    return Accepted(earlier[0][1].event, earlier[0][1].deliveries, repeated=True) if earlier else None
+
+
+def _clash(key: Key) -> HookdError:
+    if key.kind is KeyKind.PRODUCER_ID:
+        return Conflict(f"the id {key.key} was already published with other content; give this event its own id")
+    detail = f"{key.key} was already used with other content; use a new key for a new event"
+    return InvalidInput(Fault("Idempotency-Key", detail))
 
 
 def _destinations(context: Context, draft: Draft) -> Steps[Sequence[Destination]]:
@@ -147,9 +158,6 @@ def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | 
         numbers = yield Insert(SQL.insert_outbox, outbox)
         for row, number, (each, _, destination) in zip(outbox, numbers, fan, strict=True):
             _hand_over(context, row, number, each, destination, answers)
-    keys = [_key_row(key, each) for each in fresh for key in each.draft.keys]
-    if keys:
-        yield Many(SQL.remember, keys)
 
 
 def _event_row(event: Event) -> Row:
@@ -157,11 +165,6 @@ def _event_row(event: Event) -> Row:
         event.id, event.tenant or "", event.type, event.origin.value, event.payload, event.content_type,
         event.created_at,
     )  # fmt: skip
-
-
-def _key_row(key: Key, each: _Fresh) -> Row:
-    draft = each.draft
-    return (*key, draft.digest, draft.event.id, len(each.destinations), draft.event.created_at)
 
 
 def _outbox_row(context: Context, draft: Draft, event: int, destination: Destination) -> Row:

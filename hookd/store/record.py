@@ -104,15 +104,14 @@ def _after(context: Context, endpoint: Endpoint, result: Result, *, success: boo
     context.directory.put(endpoint)
     if endpoint.state is EndpointState.DISABLED or success:
         return endpoint
+    reason = None
     if result.attempt.status_code == GONE:
-        endpoint = yield from disable(context, endpoint, "the receiver answered 410 Gone")
+        reason = "the receiver answered 410 Gone"
     elif failing.given_up(now, context.now, result.disable_after):
         days = result.disable_after / 86_400_000
-        endpoint = yield from disable(
-            context,
-            endpoint,
-            f"no success in {now.attempts} attempts over {days:g} days; last: {result.attempt.error}",
-        )
+        reason = f"no success in {now.attempts} attempts over {days:g} days; last: {result.attempt.error}"
+    if reason is not None:
+        endpoint = yield from disable(context, endpoint, reason, tell=_reportable(result))
     return endpoint
 
 

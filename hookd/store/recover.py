@@ -1,8 +1,9 @@
 """What a daemon does first: take up what a crash left in the middle, and see which lanes have something waiting."""
 
+from collections import Counter
 from collections.abc import Sequence
 
-from hookd.model import Origin
+from hookd.model import Origin, Status
 from hookd.store.context import Context
 from hookd.store.endpoints import cancel_waiting
 from hookd.store.record import DeadLetter, report_failed
@@ -15,8 +16,14 @@ CRASHES_TO_GIVE_UP = 3
 
 
 def recover(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
-    """Make every delivery that was being sent when the process died pending again, due when it was."""
+    """Make every delivery that was being sent when the process died pending again, due when it was.
+
+    But for those that were to stop, and tests of disabled endpoints, for which nothing waits.
+    """
+    yield Query(SQL.stop_tests, {})
+    stopped = yield Query(SQL.count_stopped, {})
     crashed = yield Query(SQL.crashed, {"crashes": CRASHES_TO_GIVE_UP})
+    context.changes.concluded += Counter({Status.CANCELLED: stopped[0][0], Status.FAILED: len(crashed)})
     yield Query(SQL.recover_crashed, {"crashes": CRASHES_TO_GIVE_UP})
     yield from report_failed(
         context,

@@ -165,6 +165,35 @@ async def test_a_key_with_other_content_is_refused(
     assert len(await stand.types()) == 1
 
 
+async def test_one_of_two_keys_with_other_content_is_enough_to_refuse(stand: Stand) -> None:
+    await stand.accept(keys=(ID,), digest=b"1")
+    await stand.accept(keys=(HEADER,), digest=b"2")
+    with pytest.raises(InvalidInput, match="already used with other content"):
+        await stand.accept(keys=(ID, HEADER), digest=b"1")
+    with pytest.raises(Conflict, match="already published with other content"):
+        await stand.accept(keys=(ID, HEADER), digest=b"2")
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_key_that_came_with_a_repetition_stands_for_the_first_answer_too(stand: Stand, together: bool) -> None:
+    first, again, later = (stand.draft(keys=keys, digest=b"1") for keys in ((ID,), (ID, HEADER), (HEADER,)))
+    asked = [stand.store.accept(draft) for draft in (first, again, later)] if together else []
+    answers = [await answer for answer in asked] or [await stand.store.accept(draft) for draft in (first, again, later)]
+    assert [(answer.event, answer.repeated) for answer in answers] == [
+        (first.event.id, False),
+        (first.event.id, True),
+        (first.event.id, True),
+    ]
+    with pytest.raises(InvalidInput, match="already used with other content"):
+        await stand.accept(keys=(HEADER,), digest=b"2")
+
+
+async def test_an_id_that_came_with_a_repeated_key_is_still_free(stand: Stand) -> None:
+    first = await stand.accept(keys=(HEADER,), digest=b"1")
+    assert (await stand.accept(keys=(ID, HEADER), digest=b"1")).event == first.event
+    assert not (await stand.accept(keys=(ID,), digest=b"1")).repeated
+
+
 async def test_an_inbound_id_is_enough_whatever_the_content(stand: Stand) -> None:
     first = await stand.accept(keys=(INBOUND,), payload=b"1")
     assert (await stand.accept(keys=(INBOUND,), payload=b"2")).event == first.event

@@ -1,6 +1,7 @@
 """Every edge of the delivery's state machine, with the attempt numbers."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,11 @@ GONE = 410
 
 def disabled(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, state=EndpointState.DISABLED, state_reason="by hand")
+
+
+def concluded(stand: Stand) -> Counter[Status]:
+    """Count what has ended since the store was opened, as the metrics do."""
+    return sum((committed.changes.concluded for committed in stand.commits), Counter())
 
 
 async def test_pending_sending_delivered(stand: Stand) -> None:
@@ -251,6 +257,7 @@ async def test_released_after_it_was_cancelled_it_is_cancelled(stand: Stand) -> 
     await stand.store.flush()
     told = await stand.delivery(delivery.id)
     assert (told.status, told.reason) == (Status.CANCELLED, "cancelled by hand")
+    assert concluded(stand) == {Status.CANCELLED: 1}
 
 
 # Crashes: what was sending when the process died.
@@ -279,9 +286,20 @@ async def test_cancelled_before_a_crash_it_is_cancelled_after(open_in: Open, tmp
         await stand.recover()
         told = await stand.delivery(delivery.id)
         assert (told.status, told.reason) == (Status.CANCELLED, "cancelled by hand")
+        assert concluded(stand) == {Status.CANCELLED: 1}
 
 
 HANDLER = Handler("invite", ("automator.*",), "log:hello")
+
+
+async def test_a_test_of_a_disabled_endpoint_does_not_wait_after_a_crash(open_in: Open, tmp_path: Path) -> None:
+    async with stand_on(open_in, tmp_path) as stand:
+        await stand.endpoint(state=EndpointState.DISABLED, state_reason="by hand")
+        await stand.accept("hookd.test", origin=Origin.OPERATIONAL, endpoints=("ep_1",), direct=True)
+    async with stand_on(open_in, tmp_path) as stand:
+        await stand.recover()
+        (told,) = await stand.deliveries()
+        assert (told.status, told.reason) == (Status.CANCELLED, "the endpoint is disabled: by hand")
 
 
 async def crash(open_in: Open, folder: Path, times: int) -> list[Status]:
@@ -313,6 +331,7 @@ async def test_an_attempt_that_ended_clears_a_handlers_crashes(open_in: Open, tm
         (waiting,) = await stand.deliveries(endpoint=HANDLER.id)
         await stand.recover(HANDLER)
         assert (await stand.delivery(waiting.id)).status is Status.FAILED
+        assert concluded(stand) == {Status.FAILED: 1}
         await stand.store.retry(waiting.id, None)
         (delivery,) = await stand.claim(HANDLER.id)
         await stand.end(delivery, Outcome.HANDLER_ERROR)
@@ -383,7 +402,7 @@ async def test_a_dead_letter_is_told_to_its_tenant(stand: Stand) -> None:
         "event_type": "purchase",
         "endpoint": "ep_1",
         "attempt_count": 1,
-        "reason": "the only attempt failed",
+        "reason": "the only attempt of the schedule failed",
         "last_error": "no answer",
     }
 

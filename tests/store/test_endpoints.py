@@ -10,9 +10,16 @@ from hookd.errors import Conflict, NotFound
 from hookd.model import Endpoint, EndpointState, Origin, Outcome, PreviousSecret, Status
 from hookd.store import Page
 from tests.nouns import ENDPOINT
-from tests.store.stand import DAY, SCHEDULE, SECOND, Open, Stand, stand_on
+from tests.store.stand import DAY, SCHEDULE, SECOND, Open, Stand, encrypted, sqlite, stand_on
 
 GONE = 410
+
+
+@pytest.fixture(params=[sqlite, encrypted], ids=lambda store: store.__name__)
+def open_in(request: pytest.FixtureRequest) -> Open:
+    """All that is said of endpoints holds of encrypted ones."""
+    opened: Open = request.param
+    return opened
 
 
 async def change(stand: Stand, **changes: object) -> Endpoint:
@@ -285,8 +292,9 @@ async def test_active_again_the_count_begins_anew(stand: Stand) -> None:
     assert await state(stand) is EndpointState.ACTIVE
 
 
-async def test_an_operational_delivery_can_disable_its_endpoint(stand: Stand) -> None:
+async def test_an_operational_delivery_can_disable_its_endpoint_and_tells_nobody(stand: Stand) -> None:
     await stand.endpoint(event_types=("hookd.*",))
     delivery = await stand.sent("hookd.delivery.failed", origin=Origin.OPERATIONAL)
     await stand.end(delivery, Outcome.HTTP_4XX, status_code=GONE)
     assert await state(stand) is EndpointState.DISABLED
+    assert await stand.types() == ["hookd.delivery.failed"]

@@ -1,189 +1,372 @@
-"""Random courses of events, claims, outcomes and interventions, against a model of what each delivery must be."""
+"""Random courses of events, attempts, interventions, crashes and clocks, against the model of what comes of them."""
 
-import asyncio
-import shutil
-import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from hookd.errors import Conflict
-from hookd.model import Delivery, EndpointState, Outcome, Status
-from tests.store.stand import NOW, SCHEDULE, SECOND, Stand, sqlite, stand_on
+from hookd.accept import Publication
+from hookd.egress import Guard
+from hookd.errors import InvalidInput, NotFound
+from hookd.model import Delivery, Endpoint, EndpointState, Handler, Origin, Outcome, Status
+from hookd.units import format_duration
+from hookd.web.definition import changed
+from hookd.web.rotation import Rotation, rotated
+from tests.nouns import ENDPOINT
+from tests.store.comparison import Comparison, Write, refusal
+from tests.store.model import Answer, Happened, Target, Tried
+from tests.store.stand import DEDUPE, NOW, SCHEDULE, SECOND
 
-NAMES = ("ep_1", "ep_2")
-names = st.sampled_from(NAMES)
+DISABLE_AFTER = 200 * SECOND
+GUARD = Guard(["127.0.0.1"])
+URLS = ("http://127.0.0.1/", "http://127.0.0.1/other")
+HANDLERS = {
+    handler.id: handler
+    for handler in (Handler("invite", ("*",), "log:x"), Handler("watch", ("hookd.*", "shop.paid"), "log:x"))
+}
+ENDPOINTS = tuple(f"ep_{number}" for number in range(1, 8))
+LANES = (*ENDPOINTS, *HANDLERS)
+
+tenants = st.sampled_from([None, None, "a"])
+endpoints = st.sampled_from(ENDPOINTS[:3])
+configured = st.sets(st.sampled_from(sorted(HANDLERS))).map(lambda names: {name: HANDLERS[name] for name in names})
+outcomes = st.sampled_from([*3 * [Outcome.SUCCESS], *3 * [Outcome.TIMEOUT], Outcome.HTTP_5XX, Outcome.HTTP_4XX])
+"""The 4xx is 410 Gone."""
+patterns = st.just(("*",)) | st.lists(
+    st.sampled_from(["*", "order.*", "order.paid", "shop.*", "hookd.*", "hookd.endpoint.disabled"]),
+    min_size=1,
+    max_size=3,
+    unique=True,
+).map(tuple)
+schedules = st.sampled_from([None, None, (), (9 * SECOND,)])
+more = st.booleans()
+"""Whether further writes come into the same commit."""
 
 
-@dataclass
-class Row:
-    """What a delivery must be. `stop` says that it is cancelled unless the attempt in flight succeeds."""
-
-    endpoint: str
-    status: Status
-    due_at: int
-    attempts: int = 0
-    step: int = 0
-    stop: bool = False
-
-
-class Deliveries(RuleBasedStateMachine):
-    """One store; `rows` is the model."""
-
-    published = Bundle("published")
+class Contract(Comparison):
+    """Everything that can happen, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.stack = AsyncExitStack()
-        self.folder = Path(tempfile.mkdtemp())
-        self.rows: dict[str, Row] = {}
-        self.states = dict.fromkeys(NAMES, EndpointState.ACTIVE)
-        self.claimed: dict[str, Delivery] = {}
-        self.clock = [NOW]
-        self.runner.run(self._begin())
+        self.unused = list(ENDPOINTS)
 
-    async def _open(self) -> None:
-        self.stand: Stand = await self.stack.enter_async_context(stand_on(sqlite, self.folder, self.clock))
+    @initialize(handlers=configured, wanted=st.lists(patterns, min_size=1, max_size=3))
+    def begin(self, handlers: dict[str, Handler], wanted: list[tuple[str, ...]]) -> None:
+        self.stand.store.room = self.lanes
+        self.configure(handlers)
+        for name, types in zip(ENDPOINTS, wanted, strict=False):
+            self._create(name, types, None, None, more=False)
 
-    async def _begin(self) -> None:
-        await self._open()
-        for name in NAMES:
-            await self.stand.endpoint(name)
+    # Events.
 
-    def teardown(self) -> None:
-        self.runner.run(self.stack.aclose())
-        self.runner.close()
-        shutil.rmtree(self.folder)
+    @rule(
+        publication=st.builds(
+            Publication,
+            st.sampled_from(["order.paid", "order", "other"]),
+            st.sampled_from([b"{}", b"{ }"]),
+            tenants,
+            st.none() | st.sampled_from(["id_1", "id_2"]),
+            st.none() | st.sampled_from(["key_1", "key_2"]),
+            st.none() | st.none() | st.lists(endpoints, min_size=1, max_size=3, unique=True).map(tuple),
+        ),
+        others=st.integers(0, 3),
+        more=more,
+    )
+    def publish(self, publication: Publication, others: int, more: bool) -> None:
+        """Publish an event, and some others that are like it, but for its keys."""
+        for each in [publication] + others * [replace(publication, id=None, idempotency_key=None)]:
+            self._publish(each)
+        if not more:
+            self.write_all()
 
-    @rule(target=published)
-    def publish(self) -> tuple[str, ...]:
-        accepted = self.runner.run(self.stand.accept())
-        made = self.runner.run(self.stand.deliveries(event=accepted.event))
-        assert sorted(each.endpoint for each in made) == sorted(NAMES)
-        for each in made:
-            disabled = self.states[each.endpoint] is EndpointState.DISABLED
-            self.rows[each.id] = Row(each.endpoint, Status.CANCELLED if disabled else Status.PENDING, self.clock[0])
-        return tuple(each.id for each in made)
+    def _publish(self, publication: Publication) -> None:
+        event = Happened(publication.id, publication.tenant, publication.type, Origin.PUBLISHED)
+        keys = [
+            (kind, publication.tenant or "", key)
+            for kind, key in (("id", publication.id), ("key", publication.idempotency_key))
+            if key is not None
+        ]
+        content = (publication.type, publication.payload, publication.endpoints)
 
-    @rule(seconds=st.integers(1, 400))
-    def pass_time(self, seconds: int) -> None:
-        self.clock[0] += seconds * SECOND
+        def compare(answer: Any) -> None:
+            identity = publication.id or str(getattr(answer, "id", ""))
+            expected = self.model.accept(event, identity, keys=keys, content=content, endpoints=publication.endpoints)
+            if isinstance(expected, Answer):
+                assert (answer.id, answer.deliveries, answer.repeated) == expected
+                assert (answer.note is None) == (answer.deliveries > 0)
+            else:
+                assert refusal(answer) is expected
 
-    @rule(name=names)
-    def claim(self, name: str) -> None:
-        wanted = {
-            identity
-            for identity, row in self.rows.items()
-            if row.endpoint == name and row.status is Status.PENDING and row.due_at <= self.clock[0]
+        self.writes.append(Write("accept", lambda: self.acceptor.publish(publication), compare))
+
+    @rule(tenant=tenants, key=st.none() | st.sampled_from(["key_1", "key_2"]), more=more)
+    def let_in(self, tenant: str | None, key: str | None, more: bool) -> None:
+        """Accept an inbound event, once for each key."""
+        event = Happened(None, tenant, "shop.paid", Origin.INBOUND)
+        keys = [] if key is None else [("inbound", "shop", key)]
+
+        def ask() -> Awaitable[Any]:
+            return self.acceptor.admit(
+                source="shop", tenant=tenant, event_type=event.type, key=key, body=b"x", content_type="text/plain"
+            )
+
+        def compare(answer: Any) -> None:
+            expected = self.model.accept(event, answer.event, keys=keys)
+            assert (answer.event, answer.deliveries, answer.repeated) == expected
+
+        self.write(Write("accept", ask, compare), more)
+
+    @precondition(lambda self: self.model.endpoints and not self.writes)
+    @rule(data=st.data(), more=more)
+    def send_test(self, data: st.DataObject, more: bool) -> None:
+        """Begin a test, whose attempt ends like any other."""
+        name = data.draw(st.sampled_from(sorted(self.model.endpoints)))
+        endpoint = self.runner.run(self.stand.store.endpoint(name, None))
+
+        def compare(delivery: Any) -> None:
+            self.model.test(self.model.endpoints[name])
+            self.direct[delivery.id] = delivery
+
+        self.write(Write("accept", lambda: self.acceptor.test(endpoint), compare), more)
+
+    # Attempts.
+
+    @rule(lanes=st.just(LANES) | st.lists(st.sampled_from(LANES), min_size=1, unique=True), more=more)
+    def claim(self, lanes: Sequence[str], more: bool) -> None:
+        self.write(Write("claim", lambda: self.stand.store.claim(lanes)), more)
+
+    @precondition(lambda self: self.claimed or self.direct)
+    @rule(
+        data=st.data(),
+        outcome=outcomes,
+        retry_after=st.none() | st.integers(0, 20 * SECOND),
+        more=more,
+    )
+    def end(self, data: st.DataObject, outcome: Outcome, retry_after: int | None, more: bool) -> None:
+        """End some attempts."""
+        in_flight = sorted(self.claimed | self.direct, key=self.names.index)
+        for identity in data.draw(st.lists(st.sampled_from(in_flight), min_size=1, unique=True)):
+            self._end(identity, outcome, retry_after)
+        if not more:
+            self.write_all()
+
+    @rule(results=st.lists(outcomes, min_size=1, max_size=4), times=st.integers(1, 4))
+    def work(self, results: list[Outcome], times: int) -> None:
+        """Send all that waits, some times over, with these outcomes."""
+        outcome = cycle(results)
+        for _ in range(times):
+            self.pass_time(None, upkeep=False)
+            self.claim(LANES, more=False)
+            for identity in sorted(self.claimed | self.direct, key=self.names.index):
+                self._end(identity, next(outcome), None)
+            self.write_all()
+
+    def _end(self, identity: str, outcome: Outcome, retry_after: int | None) -> None:
+        delivery = self.direct.get(identity) or self._withdraw(identity)
+        direct = delivery.id in self.direct
+        own = delivery.destination.retry if isinstance(delivery.destination, Endpoint) else None
+        how: dict[str, Any] = {
+            "outcome": outcome,
+            "schedule": () if direct else SCHEDULE if own is None else own,
+            "disable_after": DISABLE_AFTER,
+            "status_code": 410 if outcome is Outcome.HTTP_4XX else None,
+            "error": None if outcome is Outcome.SUCCESS else f"it was {outcome}",
+            "retry_after": retry_after,
         }
-        claimed = self.runner.run(self.stand.claim(name))
-        assert {each.id for each in claimed} == (wanted if self.states[name] is EndpointState.ACTIVE else set())
-        for each in claimed:
-            row = self.rows[each.id]
-            assert (each.attempt_count, each.step) == (row.attempts, row.step)
-            row.status = Status.SENDING
-            self.claimed[each.id] = each
+        result = self.stand.result(delivery, **how)
+        row = self.row(identity)
+        self.writes.append(Write("record", lambda: self.stand.store.record(result), tried=Tried(row, **how)))
+        if self.direct.pop(identity, None) and outcome is Outcome.SUCCESS:
+            target = row.target
+            self.writes.append(
+                Write("hasten", lambda: self.stand.store.hasten(target), lambda _: self.model.hasten(target))
+            )
+
+    def _withdraw(self, identity: str) -> Delivery:
+        """Free the place of a claimed delivery."""
+        delivery = self.claimed.pop(identity)
+        self.lanes.finish(delivery.destination.id)
+        return delivery
 
     @precondition(lambda self: self.claimed)
-    @rule(data=st.data(), success=st.booleans())
-    def record(self, data: st.DataObject, success: bool) -> None:
-        identity = data.draw(st.sampled_from(sorted(self.claimed)))
-        outcome = Outcome.SUCCESS if success else Outcome.TIMEOUT
-        self.runner.run(self.stand.end(self.claimed.pop(identity), outcome))
-        row = self.rows[identity]
-        row.attempts += 1
-        if success:
-            row.status = Status.DELIVERED
-        elif row.stop:
-            row.status = Status.CANCELLED
-        elif row.step == len(SCHEDULE):
-            row.status = Status.FAILED
-        else:
-            row.status, row.due_at = Status.PENDING, self.clock[0] + SCHEDULE[row.step]
-            row.step += 1
-        row.stop = False
+    @rule(data=st.data(), more=more)
+    def put_back(self, data: st.DataObject, more: bool) -> None:
+        released = self._withdraw(data.draw(st.sampled_from(sorted(self.claimed, key=self.names.index))))
+        row = self.row(released.id)
+        self.write(
+            Write("release", lambda: self.stand.store.release([released]), lambda _: self.model.release(row)), more
+        )
 
-    @rule(identities=published, which=st.integers(0, 1))
-    def retry(self, identities: tuple[str, ...], which: int) -> None:
-        identity = identities[which]
-        row = self.rows[identity]
-        refused = row.status is Status.SENDING or self.states[row.endpoint] is EndpointState.DISABLED
-        try:
-            self.runner.run(self._ask(self.stand.store.retry, identity))
-        except Conflict:
-            assert refused
-        else:
-            assert not refused
-            row.status, row.due_at, row.step = Status.PENDING, self.clock[0], 0
+    # What people do.
 
-    @rule(identities=published, which=st.integers(0, 1))
-    def cancel(self, identities: tuple[str, ...], which: int) -> None:
-        identity = identities[which]
-        row = self.rows[identity]
-        try:
-            self.runner.run(self._ask(self.stand.store.cancel, identity))
-        except Conflict:
-            assert row.status in (Status.DELIVERED, Status.FAILED)
-        else:
-            assert row.status not in (Status.DELIVERED, Status.FAILED)
-            self._stop(row)
+    @precondition(lambda self: self.names)
+    @rule(data=st.data(), which=st.sampled_from(["retry", "cancel"]), as_stranger=st.booleans(), more=more)
+    def intervene(self, data: st.DataObject, which: str, as_stranger: bool, more: bool) -> None:
+        identity = data.draw(st.sampled_from(self.names))
+        row = self.model.rows[self.names.index(identity)]
+        tenant = "stranger" if as_stranger else row.event.tenant
 
-    def _stop(self, row: Row) -> None:
-        if row.status is Status.PENDING:
-            row.status = Status.CANCELLED
-        elif row.status is Status.SENDING:
-            row.stop = True
+        def ask() -> Awaitable[Any]:
+            store = self.stand.store
+            return store.retry(identity, tenant) if which == "retry" else store.cancel(identity, tenant)
 
-    @rule(name=names, state=st.sampled_from(EndpointState))
-    def change_state(self, name: str, state: EndpointState) -> None:
-        before, self.states[name] = self.states[name], state
-        self.runner.run(self._change(name, state))
-        for row in self.rows.values():
-            if row.endpoint == name and state is not before:
-                if state is EndpointState.DISABLED:
-                    self._stop(row)
-                elif state is EndpointState.ACTIVE and row.status is Status.PENDING:
-                    row.due_at = min(row.due_at, self.clock[0])
+        def compare(answer: Any) -> None:
+            if as_stranger:
+                assert refusal(answer) is NotFound
+            else:
+                assert refusal(answer) is (self.model.retry(row) if which == "retry" else self.model.cancel(row))
 
-    async def _change(self, name: str, state: EndpointState) -> None:
-        reason = None if state is EndpointState.ACTIVE else "by hand"
-        await self.stand.store.change_endpoint(name, None, lambda it: replace(it, state=state, state_reason=reason))
+        self.write(Write(which, ask, compare), more)
 
-    async def _ask(self, ask: Callable[[str, None], Awaitable[object]], identity: str) -> None:
-        await ask(identity, None)
+    @precondition(lambda self: self.unused)
+    @rule(wanted=patterns, tenant=tenants, schedule=schedules, more=more)
+    def create(self, wanted: tuple[str, ...], tenant: str | None, schedule: tuple[int, ...] | None, more: bool) -> None:
+        self._create(self.unused[0], wanted, tenant, schedule, more=more)
 
-    @rule()
-    def crash(self) -> None:
-        """Close the store with whatever is in flight, and open it again."""
-        self.runner.run(self._reopen())
-        self.claimed.clear()
-        for row in self.rows.values():
-            if row.status is Status.SENDING:
-                row.status = Status.CANCELLED if row.stop else Status.PENDING
-                row.stop = False
+    def _create(
+        self, name: str, wanted: tuple[str, ...], tenant: str | None, schedule: tuple[int, ...] | None, *, more: bool
+    ) -> None:
+        self.unused.remove(name)
+        endpoint = replace(ENDPOINT, id=name, event_types=wanted, tenant=tenant, retry=schedule, url=URLS[0])
 
-    async def _reopen(self) -> None:
-        await self.stack.aclose()
-        await self._open()
-        await self.stand.recover()
+        def compare(_: Any) -> None:
+            self.model.endpoints[name] = Target(name, wanted, tenant, endpoint.url, schedule, (endpoint.secret,))
 
-    @invariant()
-    def the_store_is_as_the_model(self) -> None:
-        found = self.runner.run(self.stand.deliveries())
-        for each in found:
-            row = self.rows[each.id]
-            assert (each.status, each.attempt_count) == (row.status, row.attempts)
-            assert each.next_attempt_at == (row.due_at if row.status is Status.PENDING else None)
-        assert len(found) == len(self.rows)
+        self.write(Write("create", lambda: self.stand.store.create_endpoint(endpoint), compare), more)
+
+    @rule(
+        data=st.data(),
+        patch=st.fixed_dictionaries(
+            {},
+            optional={
+                "state": st.just("paused"),
+                "url": st.sampled_from(URLS),
+                "event_types": patterns.map(list),
+                "retry": schedules.map(lambda waits: None if waits is None else list(map(format_duration, waits))),
+                "max_in_flight": st.sampled_from([None, 1, 5]),
+                "metadata": st.just({"a": "b"}),
+            },
+        ),
+        more=more,
+    )
+    def change(self, data: st.DataObject, patch: dict[str, Any], more: bool) -> None:
+        self._change(self._name(data), patch, more=more)
+
+    @rule(data=st.data(), states=st.lists(st.sampled_from(EndpointState), min_size=1, max_size=2), more=more)
+    def set_state(self, data: st.DataObject, states: list[EndpointState], more: bool) -> None:
+        """Set the state of an endpoint, and perhaps another at once."""
+        name = self._name(data)
+        for state in states:
+            self._change(name, {"state": state.value}, more=True)
+        if not more:
+            self.write_all()
+
+    def _change(self, name: str, patch: dict[str, Any], *, more: bool) -> None:
+        now = self.clock[0]
+
+        def ask() -> Awaitable[Any]:
+            return self.stand.store.change_endpoint(name, None, lambda it: changed(it, patch, GUARD, now))
+
+        def compare(answer: Any) -> None:
+            target = self.model.endpoints.get(name)
+            assert refusal(answer) is (NotFound if target is None else None)
+            if target is not None:
+                self._apply(target, patch, answer)
+
+        self.write(Write("change", ask, compare), more)
+
+    def _apply(self, target: Target, patch: dict[str, Any], after: Endpoint) -> None:
+        target.patterns = tuple(patch.get("event_types", target.patterns))
+        target.schedule = after.retry
+        if patch.get("url", target.url) != target.url:
+            target.url = patch["url"]
+            self.model.hasten(target.id)
+        self.model.set_state(target, EndpointState(patch.get("state", target.state)))
+
+    @rule(data=st.data(), overlap=st.sampled_from([None, 0, 60]), secret=st.integers(0, 9), more=more)
+    def rotate(self, data: st.DataObject, overlap: int | None, secret: int, more: bool) -> None:
+        name, now, fresh = self._name(data), self.clock[0], f"whsec_{secret:038d}A="
+        rotation = Rotation.model_validate({"overlap": None if overlap is None else f"{overlap}s"})
+
+        def ask() -> Awaitable[Any]:
+            return self.stand.store.change_endpoint(name, None, lambda it: rotated(it, rotation, fresh, now))
+
+        def compare(answer: Any) -> None:
+            target = self.model.endpoints.get(name)
+            same = target is not None and target.secrets[0] == fresh
+            assert refusal(answer) is (NotFound if target is None else InvalidInput if same else None)
+            if target is not None and not same:
+                target.secrets = (fresh, *(target.secrets if overlap != 0 else ()))[:9]
+
+        self.write(Write("change", ask, compare), more)
+
+    @rule(data=st.data(), more=more)
+    def delete(self, data: st.DataObject, more: bool) -> None:
+        name = self._name(data)
+
+        def compare(answer: Any) -> None:
+            target = self.model.endpoints.get(name)
+            assert refusal(answer) is (NotFound if target is None else None)
+            if target is not None:
+                self.model.delete(target)
+
+        self.write(Write("delete", lambda: self.stand.store.delete_endpoint(name, None), compare), more)
+
+    def _name(self, data: st.DataObject) -> str:
+        """Draw an endpoint, which may be gone."""
+        return data.draw(st.sampled_from([*sorted(self.model.endpoints), ENDPOINTS[-1]]))
+
+    publish_often = publish_very_often = publish
+    work_often = work
+    end_often = end_very_often = end
+    intervene_often = intervene
+    set_state_often = set_state
+    """Each name of a rule is drawn as often as any other's."""
+
+    # What happens to the daemon.
+
+    @rule(handlers=configured)
+    def configure(self, handlers: dict[str, Handler]) -> None:
+        """Read a configuration that declares these handlers."""
+        self.write_all()
+        gone = self.runner.run(self.stand.store.set_handlers(handlers))
+        assert gone == self.model.set_handlers(handlers)
+        self.look_and_compare()
+
+    @rule(
+        milliseconds=st.none() | st.integers(1, 400 * SECOND) | st.integers(-300 * SECOND, 0) | st.just(DEDUPE),
+        upkeep=st.booleans(),
+    )
+    def pass_time(self, milliseconds: int | None, upkeep: bool) -> None:
+        """Set the clock forward or back, or to when all that waits is due; forget what has expired."""
+        self.write_all()
+        waiting = [row.due_at for row in self.model.rows if row.status is Status.PENDING]
+        self.clock[0] = max(waiting, default=NOW) if milliseconds is None else self.clock[0] + milliseconds
+        self.latest = max(self.latest, self.clock[0])
+        if upkeep:
+            self.runner.run(self.stand.store.expire_keys())
+            self.model.expire()
+
+    @rule(handlers=st.none() | configured, busy=st.booleans(), times=st.sampled_from([1, 1, 3]))
+    def crash(self, handlers: dict[str, Handler] | None, busy: bool, times: int) -> None:
+        """Drop the store with whatever is in flight or unwritten, and open it again."""
+        for _ in range(times):
+            if busy:
+                self.claim(LANES, more=False)
+            self._crash(handlers if handlers is not None else {name: HANDLERS[name] for name in self.model.handlers})
+
+    def _crash(self, handlers: dict[str, Handler]) -> None:
+        self.writes.clear()
+        assert self.runner.run(self.reopen(handlers)) == self.model.crash(handlers)
+        self.stand.store.room = self.lanes
+        self.look_and_compare()
 
 
-TestDeliveries = Deliveries.TestCase
-TestDeliveries.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+TestContract = Contract.TestCase
+TestContract.settings = settings(
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

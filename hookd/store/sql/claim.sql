@@ -50,6 +50,15 @@ UNION
 SELECT endpoint FROM outbox
 WHERE status = 'sending' AND status <> 'delivered' AND +endpoint >= 'handler:' AND +endpoint < 'handler;';
 
+-- A test of a disabled endpoint alone is sent all the same.
+-- name: stop_tests
+UPDATE outbox SET stop = 'the endpoint is disabled: ' || (SELECT state_reason FROM endpoints WHERE id = outbox.endpoint)
+WHERE status = 'sending' AND status <> 'delivered' AND stop IS NULL
+    AND +endpoint IN (SELECT id FROM endpoints WHERE state = 'disabled');
+
+-- name: count_stopped
+SELECT count(*) FROM outbox WHERE status = 'sending' AND status <> 'delivered' AND stop IS NOT NULL;
+
 -- name: recover_crashed
 UPDATE outbox SET
     crashes = crashes + (endpoint LIKE 'handler:%'),

@@ -1,0 +1,253 @@
+"""A store beside the model of what it must say: everything asked of the one is asked of the other, and compared."""
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis.stateful import RuleBasedStateMachine
+
+from hookd.accept import Acceptor
+from hookd.errors import HookdError
+from hookd.lanes import Lanes
+from hookd.metrics import Metrics
+from hookd.model import Delivery, Destination, Handler, Status
+from hookd.store import Changes, Committed, DeliveryFilter, DeliveryRecord, Listing, Page
+from tests.store.model import Model, Row, Tried
+from tests.store.stand import DEDUPE, NOW, Stand, sqlite, stand_on
+
+T = TypeVar("T")
+
+MEMORY = Path("/dev/shm")
+"""Where a real file costs no real fsync, if the machine has such a place."""
+ALL, EACH = 6, 3
+"""What may be in flight, all together and for each destination."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """Something that is asked of the store, and how its answer is compared with the model's."""
+
+    group: str
+    ask: Callable[[], Awaitable[Any] | None]
+    compare: Callable[[Any], object] = lambda _: None
+    tried: Tried | None = None
+
+
+class WatchedLanes(Lanes):
+    """Lanes that tell which new deliveries they took in at once."""
+
+    def __init__(self) -> None:
+        super().__init__(ALL, EACH)
+        self.answers: deque[tuple[str, bool]] = deque()
+
+    def take(self, destination: Destination, now: int) -> bool:
+        taken = super().take(destination, now)
+        self.answers.append((destination.id, taken))
+        return taken
+
+
+def refusal(answer: object) -> type[HookdError] | None:
+    return type(answer) if isinstance(answer, HookdError) else None
+
+
+class Comparison(RuleBasedStateMachine):
+    """One store; `model` is what it must say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.clock = [NOW]
+        self.latest = NOW
+        self.model = Model(self.clock, DEDUPE, self._taken)
+        self.concluded: Counter[Status] = Counter()
+        self.attempts: Counter[str] = Counter()
+        self.writes: list[Write] = []
+        self.names: list[str] = []
+        self.deliveries: list[DeliveryRecord] = []
+        self.runner.run(self._open())
+
+    async def _open(self) -> None:
+        self.stand: Stand = await self.stack.enter_async_context(stand_on(sqlite, self.folder, self.clock))
+        self.stand.lanes = self.lanes = WatchedLanes()
+        self.stand.store.on_commit = self._note
+        self.acceptor = Acceptor(self.stand.store, Metrics(), lambda: self.clock[0], self.stand.ids)
+        self.claimed: dict[str, Delivery] = {}
+        self.direct: dict[str, Delivery] = {}
+
+    def _note(self, committed: Committed) -> None:
+        """Do what the delivery loop does with a commit, but for the attempts."""
+        changes = committed.changes
+        self.stand.note(committed)
+        self.concluded.update(changes.concluded)
+        for lane, at in changes.due.items():
+            self.lanes.make_due(lane, at)
+        for lane, due_at in changes.scanned.items():
+            self.lanes.scanned(lane, due_at)
+        self.claimed |= {delivery.id: delivery for delivery in changes.claimed}
+
+    def _taken(self, target: str) -> bool:
+        """Say for the model whether the lanes took a new delivery in at once."""
+        if self.stand.store.room is None:
+            return False
+        name, taken = self.lanes.answers.popleft()
+        assert name == target
+        return taken
+
+    def teardown(self) -> None:
+        self.write_all()
+        self.runner.run(self.stack.aclose())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+    # Writes, one or several to a commit.
+
+    def write(self, write: Write, more: bool) -> None:
+        self.writes.append(write)
+        if not more:
+            self.write_all()
+
+    def write_all(self) -> None:
+        writes, self.writes = self.writes, []
+        if writes:
+            self.runner.run(self._commit(writes))
+
+    async def _commit(self, writes: Sequence[Write]) -> None:
+        """Ask for everything at once, and compare what comes of it with the model."""
+        writes = sorted(writes, key=lambda write: write.group != "accept")
+        drafts = sum(write.group == "accept" for write in writes)
+        commits = len(self.stand.commits)
+        asked = [self._ask(write) for write in writes[:drafts]]
+        await asyncio.sleep(0)  # until they have written
+        asked += [self._ask(write) for write in writes[drafts:]]
+        await self.stand.store.flush()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert len(self.stand.commits) == commits + 1
+        await self._look()
+        self._judge(writes, answers)
+        await self._compare()
+
+    async def _look(self) -> None:
+        """Read every delivery; they are in the order of the model's rows."""
+        self.deliveries = await everything(lambda page: self.stand.store.deliveries(DeliveryFilter(), page))
+        self.names = [delivery.id for delivery in self.deliveries]
+
+    def look_and_compare(self) -> None:
+        """Compare the store with the model, after something that was asked of both."""
+        self.runner.run(self._look())
+        self.runner.run(self._compare())
+
+    def _ask(self, write: Write) -> asyncio.Future[Any]:
+        return asyncio.ensure_future(write.ask() or asyncio.sleep(0))
+
+    def _judge(self, writes: Sequence[Write], answers: Sequence[Any]) -> None:
+        """Compare the answers in the order in which a commit carries writes out: group by group, claims last."""
+        groups: dict[str, list[tuple[Write, Any]]] = {}
+        for write, answer in sorted(zip(writes, answers, strict=True), key=lambda pair: pair[0].group == "claim"):
+            groups.setdefault(write.group, []).append((write, answer))
+        for group in groups.values():
+            self.model.record([write.tried for write, _ in group if write.tried is not None])
+            for write, answer in group:
+                if isinstance(answer, BaseException) and not isinstance(answer, HookdError):
+                    raise answer
+                write.compare(answer)
+        self._expect_oldest(self.stand.commits[-1].changes)
+
+    def _expect_oldest(self, changes: Changes) -> None:
+        """Expect those to be claimed that have been due the longest, as many as there was room for."""
+        rows = [row for row in map(self._expect_whole, changes.claimed) if row.status is not Status.SENDING]
+        free = ALL - (self.lanes.in_flight - len(rows))
+        for identity, due_at in changes.scanned.items():
+            claimed = [row for row in rows if row.target == identity]
+            due = self.model.due(identity)
+            lane = self.lanes._lane(identity)
+            room = min(max(0, lane.limit - (lane.claimed - len(claimed))), free // len(changes.scanned))
+            assert claimed == due[: len(claimed)]
+            assert len(claimed) >= min(len(due), room)
+            for row in claimed:
+                row.status = Status.SENDING
+            waiting = self.model.of(identity, Status.PENDING) if self.model.is_active(identity) else []
+            assert due_at == min((row.due_at for row in waiting), default=None)
+
+    def _expect_whole(self, delivery: Delivery) -> Row:
+        row = self.row(delivery.id)
+        event = delivery.event
+        assert (delivery.attempt_count, delivery.step) == (row.attempts, row.step)
+        assert (event.tenant, event.type, event.origin) == (row.event.tenant, row.event.type, row.event.origin)
+        return row
+
+    def row(self, identity: str) -> Row:
+        """Answer what the model says of a delivery."""
+        return self.model.rows[self.names.index(identity)]
+
+    async def reopen(self, handlers: dict[str, Handler]) -> list[str]:
+        """Drop the store with whatever is in flight, and open it again."""
+        await self.stack.aclose()
+        await self._open()
+        return await self.stand.store.recover(handlers)
+
+    # What must be so.
+
+    async def _compare(self) -> None:
+        """Find everything in the store, and nothing else, as the model says."""
+        events = await everything(lambda page: self.stand.store.events(None, page))
+        assert [(event.tenant, event.type, event.origin) for event in events] == [
+            (event.tenant, event.type, event.origin) for event in self.model.events
+        ]
+        for delivery, row in zip(self.deliveries, self.model.rows, strict=True):
+            expected = (row.status, row.stop or row.reason, row.attempts, row.last_error)
+            assert (delivery.status, delivery.reason, delivery.attempt_count, delivery.last_error) == expected
+            assert (delivery.endpoint, delivery.tenant, delivery.type) == (row.target, row.event.tenant, row.event.type)
+            assert delivery.next_attempt_at == (row.due_at if row.status is Status.PENDING else None)
+            if delivery.attempt_count != self.attempts[delivery.id]:
+                self.attempts[delivery.id] += 1
+                attempts = await self.stand.attempts(delivery.id)
+                assert [attempt.number for attempt in attempts] == list(range(1, self.attempts[delivery.id] + 1))
+        await self._compare_endpoints()
+        self._compare_lanes()
+
+    async def _compare_endpoints(self) -> None:
+        found = await everything(lambda page: self.stand.store.endpoints(None, page))
+        assert {each.id for each in found} == set(self.model.endpoints)
+        for endpoint in found:
+            target = self.model.endpoints[endpoint.id]
+            secrets = (endpoint.secret, *(previous.secret for previous in endpoint.previous_secrets))
+            expected = (target.state, target.state_reason, target.failing_since, target.failing_attempts)
+            assert (
+                endpoint.state,
+                endpoint.state_reason,
+                endpoint.failing_since,
+                endpoint.failing_attempts,
+            ) == expected
+            assert set(secrets) <= set(target.secrets)
+            assert (secrets[0], endpoint.url) == (target.secrets[0], target.url)
+
+    def _compare_lanes(self) -> None:
+        """Find every place that is taken to be of something in flight, and every lane known to be due in time."""
+        assert not self.lanes.answers
+        assert self.concluded == self.model.concluded
+        direct = [self.row(identity) for identity in self.direct]
+        sending = [row for row in self.model.rows if row.status is Status.SENDING and row not in direct]
+        assert self.lanes.in_flight == len(sending)
+        for identity in {row.target for row in self.model.rows}:
+            lane = self.lanes._lane(identity)
+            assert lane.claimed == sum(row.target == identity for row in sending)
+            waiting = self.model.of(identity, Status.PENDING) if self.model.is_active(identity) else []
+            assert not waiting or (lane.due_at is not None and lane.due_at <= max(waiting[0].due_at, self.latest))
+
+
+async def everything(read: Callable[[Page], Awaitable[Listing[T]]]) -> list[T]:
+    """Read a whole list, page by page, oldest first."""
+    listing = await read(Page(250))
+    found = list(listing.items)
+    while listing.next is not None:
+        listing = await read(Page(250, before=listing.next))
+        found += listing.items
+    return found[::-1]
