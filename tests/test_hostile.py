@@ -5,7 +5,7 @@ import gc
 import re
 import ssl
 import tracemalloc
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 import trustme
+from aiohttp import ClientError
+from aiohttp.http_exceptions import HttpProcessingError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,25 +95,42 @@ def hold_against(hostile: Hostile, port: int, timeout: int, recorded: Mapping[st
     assert all((name + text).isprintable() for name, text in recorded["response_headers"].items())
 
 
-def run(main: Coroutine[Any, Any, None], loop_factory: LoopFactory = None) -> None:
-    """Run a test in an event loop; fail where something broke that nobody waited for."""
+@pytest.fixture(scope="module", autouse=True)
+def _little_to_look_through() -> Iterator[None]:
+    """What is there already is no garbage of these tests."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def run(main: Coroutine[Any, Any, None], loop_factory: LoopFactory = None) -> list[object]:
+    """Run a test in an event loop; fail where something broke that nobody waited for. Answer the garbage it left."""
     faults: list[dict[str, Any]] = []
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.get_loop().set_exception_handler(lambda _, fault: faults.append(fault))
-        runner.run(asyncio.wait_for(main, PATIENCE))
-        gc.collect(1)  # a task tells of its exception when it goes
+    gc.collect()  # what others left
+    gc.disable()
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.get_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+            runner.run(asyncio.wait_for(main, PATIENCE))
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left, gc.garbage[:] = list(gc.garbage), []
+    finally:
+        gc.set_debug(0)
+        gc.enable()
     assert faults == []
+    return left
 
 
-named = pytest.mark.parametrize("loop_factory", [None, _loop_factory()], ids=["asyncio", "as_in_the_daemon"])
-
-
-@named
+@pytest.mark.parametrize("loop_factory", [None, _loop_factory()], ids=["asyncio", "as_in_the_daemon"])
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name.replace(" ", "_"))
 def test_it_is_an_attempt_on_record_and_harms_nobody_else(
     hostile: Hostile, authorities: Authorities, client: ssl.SSLContext, loop_factory: LoopFactory
 ) -> None:
-    run(meet(hostile, authorities, client), loop_factory)
+    garbage = run(meet(hostile, authorities, client), loop_factory)
+    held = [each for each in garbage if isinstance(each, Wire | ClientError | HttpProcessingError)]
+    assert loop_factory is None or held == [], "what has come would stay, out of any bound, until garbage is collected"
 
 
 async def meet(hostile: Hostile, authorities: Authorities, client: ssl.SSLContext) -> None:
@@ -221,7 +240,7 @@ PIECES = [
 ]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=6).map(b"".join), min_size=1, max_size=4))
 def test_whatever_is_said_is_an_outcome_of_one_line(parts: list[bytes]) -> None:
     async def ask() -> None:

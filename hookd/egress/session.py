@@ -10,7 +10,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from aiohttp import BasicAuth, ClientRequest, ClientTimeout, StreamReader
+from aiohttp import BasicAuth, ClientConnectorError, ClientRequest, ClientTimeout, StreamReader
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
@@ -124,7 +124,7 @@ class Session:
         head = _head(target.start, headers, len(body))
         if self._proxy is not None:
             await self._judge(target.dialled.url.raw_host or "")
-        connection = self._take(target.key) or await self._connector.connect(target.dialled, [], _NO_TIMEOUT)
+        connection = self._take(target.key) or await self._connect(target.dialled)
         try:
             wire = connection.protocol
             assert isinstance(wire, Wire)  # noqa: S101 - the connector makes no other
@@ -133,6 +133,12 @@ class Session:
             connection.close()
             raise
         return Answer(message, content, wire, self, target.key, connection)
+
+    async def _connect(self, dialled: ClientRequest) -> Connection:
+        try:
+            return await self._connector.connect(dialled, [], _NO_TIMEOUT)
+        except ClientConnectorError as error:  # its traceback would hold itself, and the buffers of TLS
+            raise error.with_traceback(None) from error.__cause__
 
     def _aim(self, url: str) -> Target:
         dialled = ClientRequest("POST", URL(url), loop=self._loop, proxy=self._proxy)

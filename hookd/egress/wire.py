@@ -44,6 +44,7 @@ class Wire(ResponseHandler):
     _last = b""
     """What came last of a head."""
     _resting = False
+    _writing: asyncio.Task[None] | None = None
 
     def is_connected(self) -> bool:
         """Say whether the connection can carry another request."""
@@ -61,13 +62,11 @@ class Wire(ResponseHandler):
             transport.write(head + body)
             return await self.read()
         transport.write(head)
-        writing = self._loop.create_task(self._write(transport, memoryview(body)))
+        self._writing = self._loop.create_task(self._write(transport, memoryview(body)))
         try:
             return await self.read()
         finally:
-            if not writing.done():  # answered before it was all sent: the rest would be taken for another request
-                writing.cancel()
-                self.force_close()
+            self._stop_writing()
 
     async def _write(self, transport: asyncio.Transport, body: memoryview) -> None:
         with suppress(ConnectionError):  # whoever reads the answer is told
@@ -77,6 +76,13 @@ class Wire(ResponseHandler):
                 transport.write(body[start : start + _PIECE])
                 await self._drain_helper()
                 await asyncio.sleep(0)
+
+    def _stop_writing(self) -> None:
+        """Break off where it was not all sent before the answer: the rest would be taken for another request."""
+        if self._writing is not None and not self._writing.done():
+            self._writing.cancel()
+            self.force_close()
+        self._writing = None
 
     def rest(self) -> bool:
         """Hear nothing until the next request, and say whether the connection can carry it.
@@ -97,10 +103,21 @@ class Wire(ResponseHandler):
         self.set_exception(ServerDisconnectedError())
         self.abort()
 
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        """Raise an error where an answer is waited for; its body ends with what has come of it."""
-        super().set_exception(exc, exc_cause or exc)
-        body = self._payload
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End what is under way; its body ends with what has come of it."""
+        body, self._payload = self._payload, None
+        super().connection_lost(exc)
+        self._cut(body)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:  # noqa: ARG002
+        """Raise an error where an answer is waited for; its body ends with what has come of it.
+
+        The cause is left out: its traceback would hold what has come, and itself, until garbage is collected.
+        """
+        super().set_exception(exc)
+        self._cut(self._payload)
+
+    def _cut(self, body: StreamReader | None) -> None:
         if body is not None and not body.is_eof():
             self.whole = False
             body.feed_eof()
@@ -142,10 +159,10 @@ class Wire(ResponseHandler):
             self.abort()
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Take the head of an answer; what is interim says nothing."""
+        """Take the head of an answer, the first that is not interim."""
         status = data[0].code
-        if status // 100 != 1 or status == SWITCHING:
+        if self._room == _UNBOUNDED or status == SWITCHING:
+            self.force_close()
+        if self._room != _UNBOUNDED and (status // 100 != 1 or status == SWITCHING):
             self._room = _UNBOUNDED
             super().feed_data(data, size)
-        if status == SWITCHING:
-            self.force_close()
