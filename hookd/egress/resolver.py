@@ -10,8 +10,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from hookd.egress.guard import Guard
 
-LOOKUPS: Final = 32
-"""Look-ups at once: a name server that does not answer holds up a thread for many seconds."""
+LOOKUPS: Final = 256
+"""Look-ups at once: as many as there are attempts at once, since a name server that does not answer holds up a thread
+for many seconds. A thread begins with the look-up that needs it."""
 
 _NUMERIC: Final = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
