@@ -1,6 +1,9 @@
 # hookd. `make` shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench clean
+.PHONY: help run test lint format bench crash soak clean
+
+KILLS ?= 200
+MINUTES ?= 10
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,6 +31,12 @@ bench: .venv/run  ## measure this machine
 	$(BIN)/hookd bench drain
 	$(BIN)/hookd bench pipeline
 	$(BIN)/hookd bench latency
+
+crash: .venv/dev  ## kill a daemon under load KILLS times (200), and look for what is lost
+	HOOKD_CRASH_KILLS=$(KILLS) HOOKD_CRASH_EVENTS=$$(( $(KILLS) * 80 )) $(BIN)/python -m pytest -q -s tests/crash
+
+soak: .venv/run  ## run at half the capacity for MINUTES (10), with failures and restarts
+	$(BIN)/hookd bench soak --minutes $(MINUTES)
 
 clean:  ## remove what the other targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

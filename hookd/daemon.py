@@ -1,14 +1,13 @@
 """The one composition root: opens what the daemon is made of, starts it, and stops it in reverse order."""
 
 import asyncio
-import gc
 import logging
 import os
 import random
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -19,63 +18,33 @@ from hookd.config import Settings, read
 from hookd.deliver import Deliverer, Policy
 from hookd.egress import Guard, Session, open_session
 from hookd.errors import ConfigError, HookdError, StartError, Unavailable
+from hookd.greeting import greet
 from hookd.handlers import Runner
 from hookd.ids import IdFactory
 from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, Handler, wall_clock
 from hookd.receive import Receiver
-from hookd.store import open_store
-from hookd.version import VERSION
+from hookd.store import Vault, open_store
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
+from hookd.web.connections import Connections
 from hookd.web.server import listening
-
-SWITCH_INTERVAL = 0.0002
-"""Seconds after which a busy event loop lets the store's thread have the interpreter, which it needs at every step."""
 
 EXPIRE_EVERY = 60.0
 """Seconds between steps of upkeep."""
 
-COLLECT_AFTER = (20_000, 20, 100)
-"""Thresholds of the garbage collector. Requests and attempts leave hardly a cycle behind, so that looking for them as
-often as by default costs each event more than its signature does."""
+MOST_CONNECTIONS = 4096
+"""Connections of callers at once, at the most: it bounds memory where file descriptors don't."""
+
+FEWEST_CONNECTIONS = 64
+
+OWN_DESCRIPTORS = 128
+"""File descriptors for the store, the log, look-ups of names, and whatever a handler opens."""
 
 KILLED_BY_INTERRUPT = 130
 
 log = logging.getLogger("hookd")
-
-
-def serve(settings: Settings, path: Path | None) -> None:
-    """Run the daemon until a signal ends it; StartError where it can't start. `path` is read again at SIGHUP."""
-    logs.setup(settings.log.level, settings.log.format, sys.stderr)
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    _allow_sockets()
-    gc.freeze()  # what was loaded stays, and need not be looked through again
-    gc.set_threshold(*COLLECT_AFTER)
-    with asyncio.Runner(loop_factory=_loop_factory()) as loop:
-        loop.run(Daemon(settings, path).run())
-        log.info("stopped")
-        if asyncio.all_tasks(loop.get_loop()):
-            log.warning("a handler did not end, and is left behind")
-            logging.shutdown()
-            os._exit(0)
-
-
-def _allow_sockets() -> None:
-    """Let this process have as many sockets as the machine allows: the usual 1024 are soon taken."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(ValueError, OSError):  # some systems name no limit, and then refuse to be taken at their word
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # it does not install everywhere, and asyncio's own loop serves as well, if slower
-        return None
-    return uvloop.new_event_loop
 
 
 class Daemon:
@@ -99,23 +68,27 @@ class Daemon:
         self._listen_to_signals()
         async with AsyncExitStack() as stack:
             self._store = await stack.enter_async_context(
-                open_store(settings.store.path, self._clock, self._fresh_ids(), settings.store.dedupe)
+                open_store(
+                    settings.store.path,
+                    self._clock,
+                    self._fresh_ids(),
+                    settings.store.dedupe,
+                    Vault(settings.store.keys, os.urandom),
+                )
             )
             self._session = _session(settings)
             stack.push_async_callback(self._close_session)
             self._compose()
             try:
                 await self._run_loops()
-            except* HookdError as errors:
-                raise errors.exceptions[0] from None
-            except* Exception as errors:
-                log.critical("a loop died, and the daemon with it", exc_info=errors.exceptions[0])
-                raise StartError(f"the daemon died: {errors.exceptions[0]!r}; its log says more") from None
+            except ExceptionGroup as errors:  # except* would wrap what it raises, before Python 3.11.4
+                raise _cause(errors) from None
 
     def _fresh_ids(self) -> IdFactory:
         return IdFactory(self._clock, self._rng)
 
     def _compose(self) -> None:
+        self._connections = Connections(_connections(self._settings))
         self._store.expect_payloads(_largest(self._settings))
         self._acceptor = Acceptor(self._store, self._metrics, self._clock, self._ids)
         self._receiver = Receiver(self._acceptor, self._metrics, self._clock)
@@ -154,7 +127,7 @@ class Daemon:
             self._loops = loops
             upkeep = [loops.create_task(self._upkeep(), name="upkeep")]
             try:
-                _tell_of_gone(await self._store.recover(_handlers(self._settings)))
+                await self._recover()
                 loops.create_task(self._deliverer.run(), name="deliver")
                 upkeep.append(loops.create_task(self._deliverer.watch(), name="watch"))
                 upkeep.append(loops.create_task(self._reloading(), name="reload"))
@@ -165,6 +138,13 @@ class Daemon:
                     await self._deliverer.drain(self._settings.server.drain / 1000)
             finally:
                 await self._wind_down(upkeep)
+
+    async def _recover(self) -> None:
+        """Take up what the last run left; StartError where the store can't be written."""
+        try:
+            _tell_of_gone(await self._store.recover(_handlers(self._settings)))
+        except Unavailable as error:
+            raise StartError(f"[store] url: {self._settings.store.path}: {error}") from None
 
     async def _wind_down(self, upkeep: list[asyncio.Task[None]]) -> None:
         for task in upkeep:
@@ -178,10 +158,10 @@ class Daemon:
         server, services = self._settings.server, self._services()
         async with AsyncExitStack() as stack:
             app = application(self._box, services)
-            self._address = await stack.enter_async_context(listening(app, server.host, server.port))
+            self._address = await stack.enter_async_context(listening(app, server.host, server.port, self._connections))
             if server.inbound is not None:
                 app, (host, port) = inbound_application(self._box, services), server.inbound
-                await stack.enter_async_context(listening(app, host, port))
+                await stack.enter_async_context(listening(app, host, port, self._connections))
             yield
 
     def _services(self) -> Services:
@@ -213,25 +193,8 @@ class Daemon:
 
     async def _greet(self) -> None:
         """Say what runs here, for whom, and how to try it."""
-        settings = self._settings
         endpoints = sum((await self._store.totals()).endpoints.values())
-        log.info(
-            "hookd %s listens on %s; store %s; %s",
-            VERSION,
-            self._address,
-            settings.store.path,
-            _callers(settings),
-        )
-        if settings.server.inbound is not None:
-            log.info("the sources alone are also at http://%s", settings.server.inbound)
-        log.info(
-            "%s, %s, %s, %s; try: %s",
-            _counted(len(settings.sources), "source"),
-            _counted(len(settings.triggers), "trigger"),
-            _counted(len(settings.handlers), "handler"),
-            _counted(endpoints, "endpoint"),
-            _example(settings, self._address),
-        )
+        greet(self._settings, self._path, self._address, endpoints)
 
     # Signals.
 
@@ -277,6 +240,7 @@ class Daemon:
         self._box.site = _site(settings)
         self._store.expect_payloads(_largest(settings))
         self._lanes.reconfigure(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
+        self._connections.most = _connections(settings)
         former = self._session
         if settings.network != before.network:
             self._session = _session(settings)  # kept connections would bypass the new rules
@@ -292,6 +256,18 @@ class Daemon:
         await self._session.close()
 
 
+def _cause(errors: ExceptionGroup[Exception]) -> Exception:
+    """Answer what ended the loops; what nobody has foreseen is logged with its traceback."""
+    foreseen = errors.subgroup(HookdError)
+    error: Exception = foreseen or errors
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if foreseen is not None:
+        return error
+    log.critical("a loop died, and the daemon with it", exc_info=error)
+    return StartError(f"the daemon died: {error!r}; its log says more")
+
+
 def _site(settings: Settings) -> Site:
     return Site(
         sources={source.path: source for source in settings.sources},
@@ -300,6 +276,23 @@ def _site(settings: Settings) -> Site:
         max_body=settings.server.max_body,
         guard=_guard(settings),
     )
+
+
+def _connections(settings: Settings) -> int:
+    """Answer how many connections of callers leave enough file descriptors to everything else.
+
+    A delivery in flight has one, and so may have one that has ended, whose connection is kept for the next.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    left = allowed - OWN_DESCRIPTORS - 2 * settings.delivery.max_in_flight
+    if left < FEWEST_CONNECTIONS:
+        log.warning(
+            "file descriptors may run out: raise their limit (ulimit -n, or LimitNOFILE= of systemd)",
+            extra=_fields(limit=allowed, wanted=allowed - left + FEWEST_CONNECTIONS),
+        )
+    return max(FEWEST_CONNECTIONS, min(left, MOST_CONNECTIONS))
 
 
 def _largest(settings: Settings) -> int:
@@ -321,29 +314,11 @@ def _session(settings: Settings) -> Session:
 def _fixed(before: Settings, after: Settings) -> list[str]:
     """Name the settings that differ and can't be changed while running."""
     changed = [f"server.{key}" for key in ("host", "port", "inbound") if _differ(before.server, after.server, key)]
-    return changed + [f"store.{key}" for key in ("url", "dedupe") if _differ(before.store, after.store, key)]
+    return changed + [f"store.{key}" for key in ("url", "dedupe", "keys") if _differ(before.store, after.store, key)]
 
 
 def _differ(before: object, after: object, key: str) -> bool:
     return bool(getattr(before, key) != getattr(after, key))
-
-
-def _callers(settings: Settings) -> str:
-    if not settings.tokens:
-        return "anyone on this machine may call it (no tokens)"
-    return f"callers need a token ({len(settings.tokens)} known)"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _example(settings: Settings, address: str) -> str:
-    for trigger in settings.triggers:
-        fields = ", ".join(f'"{name}": "…"' for name in trigger.required)
-        bearer = '-H "Authorization: Bearer $HOOKD_TOKEN" ' if settings.tokens and trigger.authenticated else ""
-        return f"curl {bearer}--json '{{{fields}}}' {address}{trigger.path}"
-    return f"curl {address}/readyz"
 
 
 def _tell_of_gone(handlers: Iterable[str]) -> None:

@@ -115,6 +115,8 @@ class Deliverer:
             self._lanes.make_due(lane, at)
         for lane, due_at in changes.scanned.items():
             self._lanes.scanned(lane, due_at)
+        for endpoint, reason in changes.disabled.items():
+            log.warning("an endpoint was disabled", extra={"fields": {"endpoint": endpoint, "reason": reason}})
         for lane in changes.touched:
             self._put_back(lane)
         for delivery in changes.claimed:
@@ -214,9 +216,11 @@ class Deliverer:
         self._metrics.attempt_duration.observe(attempt.duration / 1000)
         if decision.status is Status.DELIVERED:
             self._metrics.delivery_latency.observe(max(0, now - delivery.event.created_at) / 1000)
-        if log.isEnabledFor(logging.INFO):
+        level = logging.WARNING if decision.status is Status.FAILED else logging.INFO  # a dead letter wants somebody
+        if log.isEnabledFor(level):
             wide(
                 log,
+                level,
                 "attempt",
                 outcome=attempt.outcome,
                 delivery=delivery.id,

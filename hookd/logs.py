@@ -42,10 +42,10 @@ def setup(level: str, format: str, stream: TextIO) -> None:  # noqa: A002 - the 
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody reads them, and they cost
 
 
-def wide(logger: logging.Logger, message: str, **fields: object) -> None:
-    """Log one line at `info` with many fields: for the hot path, since it never looks for its caller."""
-    if logger.isEnabledFor(logging.INFO):
-        record = logging.LogRecord(logger.name, logging.INFO, "", 0, message, (), None)
+def wide(logger: logging.Logger, level: int, message: str, **fields: object) -> None:
+    """Log one line with many fields: for the hot path, since it never looks for its caller."""
+    if logger.isEnabledFor(level):
+        record = logging.LogRecord(logger.name, level, "", 0, message, (), None)
         record.fields = fields
         logger.handle(record)
 

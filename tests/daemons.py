@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,21 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import aiohttp
 
+from tests.nouns import in_base64
+
 LOOPBACK = """\
 [network]
 allow = ["loopback"]
 """
 """A configuration under which receivers on this machine are reached."""
+
+HOOKD = ("-m", "hookd")
+
+
+def with_keys(*keys: bytes) -> str:
+    """Answer that configuration, with these keys of the store."""
+    return f"[store]\nkeys = {[in_base64(key) for key in keys]}\n{LOOPBACK}"
+
 
 STARTING = 30.0
 STOPPING = 30.0
@@ -37,9 +48,20 @@ class Daemon:
     """
 
     def __init__(
-        self, directory: Path, config: str = LOOPBACK, *, token: str | None = None, **environment: str
+        self,
+        directory: Path,
+        config: str = LOOPBACK,
+        *,
+        token: str | None = None,
+        program: Sequence[str] = HOOKD,
+        descriptors: int | None = None,
+        **environment: str,
     ) -> None:
-        """`token` is the one token it knows, and shown in every call; `environment` is added to its own."""
+        """`token` is the one token it knows, and shown in every call; `environment` is added to its own.
+
+        `program` are Python's arguments, where something is to happen before hookd begins.
+        It may have so many file `descriptors` at once, else as many as this process.
+        """
         self.directory = directory
         self.config = directory / "config.toml"
         self.log = directory / "hookd.log"
@@ -48,6 +70,8 @@ class Daemon:
         self.process: asyncio.subprocess.Process
         self.config.write_text(config, "utf-8")
         self._token = token
+        self.program = program
+        self._descriptors = descriptors
         self._environment = environment | ({} if token is None else {"HOOKD_TOKEN": token})
 
     @property
@@ -76,12 +100,13 @@ class Daemon:
         """Start it, and wait until it is ready; fail with its log where it ends instead."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "hookd", "run", "--config", str(self.config)),
+                *(sys.executable, *self.program, "run", "--config", str(self.config)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
                 env=clean_environment(HOOKD_SERVER__PORT=str(self.port), **self._environment),
+                preexec_fn=self._limit,
             )
         try:
             async with asyncio.timeout(STARTING):
@@ -89,6 +114,10 @@ class Daemon:
         except BaseException:
             await self._end()
             raise
+
+    def _limit(self) -> None:
+        if self._descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._descriptors, self._descriptors))
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, wait for its end, and answer its exit status."""

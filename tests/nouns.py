@@ -1,5 +1,7 @@
 """Example nouns: whole, valid, and different where a test says so."""
 
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 from msgspec import structs
@@ -7,6 +9,9 @@ from msgspec import structs
 from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+NEW_KEY, OLD_KEY, OTHER_KEY = (sha256(name).digest() for name in (b"new", b"old", b"other"))
+"""Keys of a store, as bytes; `in_base64` writes them as a configuration does."""
 
 EVENT = Event(
     id="evt_1",
@@ -53,3 +58,8 @@ def delivery_to(destination: Destination, *, attempt_count: int = 0, **event: An
         attempt_count=attempt_count,
         step=0,
     )
+
+
+def in_base64(key: bytes) -> str:
+    """Write a key as a configuration does."""
+    return b64encode(key).decode("ascii")

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 
 from hookd.store.sqlite import migrations
 from hookd.version import VERSION
-from tests.daemons import LOOPBACK, Daemon, clean_environment
+from tests.daemons import LOOPBACK, Daemon, clean_environment, with_keys
+from tests.nouns import NEW_KEY, OLD_KEY, in_base64
 from tests.receivers import OK, Connection, Receiver, Request
 
 TRIGGER = (
@@ -103,6 +105,45 @@ async def test_a_second_daemon_on_the_same_file(tmp_path: Path) -> None:
         line = await asyncio.to_thread(refusal, tmp_path, FAILED)
         assert "belongs to another running hookd" in line
         await daemon.call("GET", "/api/v1/endpoints")
+
+
+async def test_secrets_whose_key_is_not_configured(tmp_path: Path, taken: int) -> None:
+    async with Daemon(tmp_path, with_keys(OLD_KEY)) as daemon:
+        await daemon.register("http://127.0.0.1:9/")
+    for config in (LOOPBACK, with_keys(NEW_KEY)):
+        line = await asyncio.to_thread(refusal, tmp_path, FAILED, config, HOOKD_SERVER__PORT=str(taken))
+        assert line.startswith("hookd: [store] keys: "), "it is found before the port that is in use"
+        for key in (OLD_KEY, NEW_KEY):
+            assert in_base64(key) not in line
+    async with Daemon(tmp_path, with_keys(NEW_KEY, OLD_KEY)) as daemon:
+        assert len((await daemon.call("GET", "/api/v1/endpoints"))["data"]) == 1
+        await daemon.logs("run hookd migrate --rekey")
+
+
+DYING = (
+    "-c",
+    """
+from hookd.cli import main
+from hookd.deliver import Deliverer
+
+async def run(self):
+    raise ZeroDivisionError("on purpose")
+
+Deliverer.run = run
+main()
+""",
+)
+
+
+async def test_a_loop_that_dies_takes_the_daemon_down_with_a_line(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, program=DYING)
+    with suppress(AssertionError):  # it has ended already; else it was ready for a moment
+        await daemon.__aenter__()
+    assert await daemon.process.wait() == FAILED
+    await daemon._session.close()
+    assert "a loop died, and the daemon with it" in daemon.logged()
+    line = "hookd: the daemon died: ZeroDivisionError('on purpose'); its log says more"
+    assert daemon.logged().splitlines()[-1] == line
 
 
 # Starting.
@@ -249,6 +290,16 @@ async def test_what_needs_a_restart_is_named(tmp_path: Path) -> None:
         await publish(daemon)
 
 
+async def test_other_keys_need_a_restart(tmp_path: Path) -> None:
+    async with Daemon(tmp_path, with_keys(OLD_KEY)) as daemon:
+        identity = await daemon.register("http://127.0.0.1:9/")
+        await reload(daemon, with_keys(NEW_KEY), "the configuration was reloaded")
+        assert "takes effect at the next start key=store.keys" in daemon.logged()
+        for key in (OLD_KEY, NEW_KEY):
+            assert in_base64(key) not in daemon.logged()
+        await daemon.call("GET", f"/api/v1/endpoints/{identity}/secret")
+
+
 async def test_a_network_that_is_allowed_no_more_is_not_dialled_again(tmp_path: Path) -> None:
     async with Receiver() as receiver, Daemon(tmp_path) as daemon:
         await daemon.register(receiver.url())
@@ -316,3 +367,31 @@ async def stay(message):
 
 def handler(run: str) -> str:
     return f'[[handlers]]\nname = "stubborn"\nrun = "{run}"\n'
+
+
+STUCK = """\
+import socket
+import threading
+
+genuine = socket.getaddrinfo
+
+def look_up(host, *args, **options):
+    if host == "dead.example":
+        print("asked for dead.example", flush=True)
+        threading.Event().wait()
+    return genuine(host, *args, **options)
+
+socket.getaddrinfo = look_up
+
+def handle(message):
+    pass
+"""
+
+
+async def test_a_look_up_that_is_never_answered_does_not_keep_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    async with Daemon(tmp_path, '[server]\ndrain = "0s"\n' + handler("python:stuck:handle")) as daemon:
+        await daemon.register("http://dead.example/")
+        await daemon.call("POST", "/api/v1/events", {"type": "purchase", "payload": {}})
+        await daemon.logs("asked for dead.example")
+        assert await daemon.stop() == 0

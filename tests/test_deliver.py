@@ -21,6 +21,7 @@ from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, EndpointState, Handler, Origin, Outcome, Status
 from hookd.store import Committed, DeliveryRecord
+from tests.crash.waiting import until
 from tests.receivers import OK, Connection, Receiver, Request, answering
 from tests.store.stand import DAY, Stand, sqlite, stand_on
 
@@ -202,12 +203,16 @@ async def test_a_destinations_own_schedule_wins(tmp_path: Path) -> None:
         assert len(receiver.requests) == 1
 
 
-async def test_410_disables(tmp_path: Path) -> None:
+async def test_410_disables_and_the_log_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "hookd")
     async with Receiver(answering(GONE)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
         await it.stand.endpoint(url=receiver.url())
         accepted = await it.stand.accept()
         await it.reach(Status.FAILED, event=accepted.event)
         assert (await it.stand.store.endpoint("ep_1", None)).state is EndpointState.DISABLED
+    told = [(record.message, getattr(record, "fields", {})) for record in caplog.records]
+    assert ("an endpoint was disabled", {"endpoint": "ep_1", "reason": "the receiver answered 410 Gone"}) in told
+    assert [fields["then"] for message, fields in told if message == "attempt"] == [Status.FAILED]
 
 
 async def test_paused_and_resumed(tmp_path: Path) -> None:
@@ -415,6 +420,31 @@ async def test_a_claim_that_met_a_fault_is_made_again(tmp_path: Path) -> None:
         it.stand.pass_time(DAY)
         await it.reach(Status.FAILED, event=accepted.event)
         assert len(receiver.requests) == 2
+
+
+async def test_a_fault_keeps_no_more_than_was_claimed(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver, delivering(tmp_path, max_in_flight=8, per_endpoint=5) as it:
+        for number in range(2):
+            await it.stand.endpoint(f"ep_{number}", url=receiver.url())
+        await asyncio.gather(*(it.stand.accept() for _ in range(30)))
+        await gate.crowd(8)
+        claimed = it.stand.lanes.in_flight
+        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+        gate.open.set()
+        while it.metrics.attempts_in_flight:
+            await it.deliverer.settled()
+        await until(lambda: it.stand.store.fault is not None, "the fault is met")
+        for _ in range(3):
+            it.stand.pass_time(DAY)
+            await it.deliverer.run_once()
+        kept = it.stand.store._committer._writes
+        assert len(kept) == len(receiver.requests) == claimed, "nothing was claimed meanwhile"
+        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        await it.stand.mended()
+        it.stand.pass_time(DAY)
+        await it.reach(Status.DELIVERED)
+        assert len(receiver.requests) == 60
 
 
 class BrokenClockError(Exception):

@@ -90,7 +90,7 @@ def test_fields_come_from_extra_or_from_wide() -> None:
     stream = io.StringIO()
     logs.setup("info", "text", stream)
     log.warning("refused %s", "it", extra={"fields": {"source": "shop"}})
-    wide(log, "attempt 100%", source="shop")
+    wide(log, logging.INFO, "attempt 100%", source="shop")
     first, second = stream.getvalue().splitlines()
     assert first.endswith("WARN  refused it source=shop")
     assert second.endswith("INFO  attempt 100% source=shop")
@@ -108,7 +108,7 @@ def test_the_level_is_that_of_hookd_and_libraries_only_warn() -> None:
 def test_what_is_below_the_level_is_not_written() -> None:
     stream = io.StringIO()
     logs.setup("warning", "text", stream)
-    wide(log, "attempt", status=200)
+    wide(log, logging.INFO, "attempt", status=200)
     log.info("attempt")
     assert stream.getvalue() == ""
 
@@ -117,6 +117,6 @@ def test_a_later_setup_takes_the_place_of_an_earlier_one() -> None:
     former, stream = io.StringIO(), io.StringIO()
     logs.setup("info", "text", former)
     logs.setup("info", "json", stream)
-    wide(log, "once")
+    wide(log, logging.INFO, "once")
     assert former.getvalue() == ""
     assert json.loads(stream.getvalue())["message"] == "once"

@@ -1,5 +1,6 @@
 """The README is run: its curl lines, its Python, its commands, against the shipped configuration."""
 
+import base64
 import os
 import re
 import shlex
@@ -101,6 +102,30 @@ async def test_the_python_sender_publishes(daemon: Daemon) -> None:
         assert '{"id":"invoice-42-paid","deliveries":1}' in README
         [delivery] = await daemon.settled("invoice-42-paid", "delivered")
         assert delivery["type"] == "invoice.paid"
+
+
+async def test_the_source_takes_in_what_the_readme_signs_for_it(tmp_path: Path) -> None:
+    [config] = re.findall(r"```toml\n(\[\[sources\]\].*?)```", README, flags=re.DOTALL)
+    [script] = re.findall(r"```sh\n(.*?)\|\n +curl", README, flags=re.DOTALL)
+    (tmp_path / "stock.py").write_text("def restock(message):\n    print('restocked', message.json(), flush=True)\n")
+    secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
+    async with Daemon(tmp_path, config, SHOP_SECRET=secret) as daemon:
+        signed = script.replace("hookd sign", f"{shlex.quote(sys.executable)} -m hookd sign")
+        lines = await daemon.in_thread(
+            shell, signed.replace("$(head -c 32 /dev/urandom | base64)", secret[6:]), tmp_path
+        )
+        body = (tmp_path / "body.json").read_bytes()
+        headers = dict(line.split(": ", 1) for line in lines.splitlines())
+        request = urllib.request.Request(f"{daemon.url}/from/shop", body, headers)
+        await daemon.in_thread(urllib.request.build_opener(urllib.request.ProxyHandler({})).open, request)
+        await daemon.logs("restocked {'type': 'sold'}")
+
+
+def shell(script: str, folder: Path) -> str:
+    """Run a script in a shell."""
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=clean_environment(), check=True, capture_output=True, text=True
+    ).stdout
 
 
 def python(script: str) -> str:

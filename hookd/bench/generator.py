@@ -94,6 +94,64 @@ async def burst(port: int, path: str, body: str, count: int, connections: int) -
     return {"started": started, "ended": ended}
 
 
+_TICK = 0.005
+_FLOW_CONNECTIONS = 64
+
+
+async def flow(port: int, path: str, body: str, rate: int, seconds: float) -> Answer:
+    """POST at a rate, whatever the answers take, as far as the connections go; answer how many were answered."""
+    tide = Flow(request_bytes(port, path, body))
+    opened = [await _connect(port, tide.answered, tide.failed) for _ in range(_FLOW_CONNECTIONS)]
+    tide.idle += opened
+    started = time.monotonic()
+    while (passed := time.monotonic() - started) < seconds and not tide.ended.done():
+        tide.send_until(int(passed * rate))
+        await asyncio.sleep(_TICK)
+    tide.close()
+    await tide.ended
+    for connection in opened:
+        connection.close()
+    return {"answered": tide.sent}
+
+
+class Flow:
+    """Sends requests as they fall due, each over a connection that is idle."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._closing = False
+        self.idle: list[Connection] = []
+        self.sent = 0
+        self._answered = 0
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def send_until(self, count: int) -> None:
+        """Send until so many have been sent, or no connection is idle."""
+        while self.sent < count and self.idle:
+            self.sent += 1
+            self.idle.pop().send(self._request)
+
+    def close(self) -> None:
+        """Send no more: it ends once all is answered."""
+        self._closing = True
+        self._end()
+
+    def answered(self, connection: Connection, _: Message) -> None:
+        """Have the connection back."""
+        self._answered += 1
+        self.idle.append(connection)
+        self._end()
+
+    def _end(self) -> None:
+        if self._closing and self._answered == self.sent and not self.ended.done():
+            self.ended.set_result(None)
+
+    def failed(self, error: BenchError) -> None:
+        """End with an error, unless it is over."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+
 async def paced(port: int, path: str, body: str, count: int, seed: int) -> Answer:
     """POST one by one with irregular pauses; answer, by the id answered, when each was sent and answered."""
     request = request_bytes(port, path, body)
@@ -136,4 +194,4 @@ def request_bytes(port: int, path: str, body: str) -> bytes:
 
 
 if __name__ == "__main__":
-    run(obey({"burst": burst, "paced": paced}, {}))
+    run(obey({"burst": burst, "flow": flow, "paced": paced}, {}))

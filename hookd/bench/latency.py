@@ -82,13 +82,14 @@ def _figures(name: str, ours: Sequence[Sequence[float]], bare: Sequence[Sequence
         Figure(
             f"{name}_p{percent}",
             "ms",
-            [_percentile(waits, percent) for waits in ours],
+            [percentile(waits, percent) for waits in ours],
             "bare client",
-            [_percentile(waits, percent) for waits in bare],
+            [percentile(waits, percent) for waits in bare],
         )
         for percent in (50, 99)
     ]
 
 
-def _percentile(values: Sequence[float], percent: int) -> float:
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Answer the value below which so many percent of the values lie."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

@@ -23,3 +23,11 @@ def cpu_seconds(pid: int) -> float | None:
         return None
     numbers = fields.split()
     return (int(numbers[_USER_TIME]) + int(numbers[_SYSTEM_TIME])) / os.sysconf("SC_CLK_TCK")
+
+
+def open_files(pid: int) -> int | None:
+    """How many files and sockets the process has open; None where the system does not tell."""
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return None

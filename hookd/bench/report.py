@@ -73,6 +73,7 @@ class Report:
     scenario: str
     events: int
     figures: Sequence[Figure]
+    each: str = "a round"
     machine: dict[str, Any] = field(default_factory=lambda: machine())
 
     def as_json(self) -> str:
@@ -88,7 +89,7 @@ class Report:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         facts = ", ".join(f"{name} {value}" for name, value in self.machine.items())
-        return "\n".join([line.rstrip() for line in lines] + ["", f"{self.events} events a round; {facts}"])
+        return "\n".join([line.rstrip() for line in lines] + ["", f"{self.events} events {self.each}; {facts}"])
 
 
 def machine() -> dict[str, Any]:

@@ -5,10 +5,12 @@ import contextlib
 import time
 from typing import cast
 
-from hookd.bench.wire import Reader
+from hookd.bench.wire import Message, Reader
 from hookd.bench.worker import Answer, Command, obey, run
 
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
+_REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
+_FLAKY = b"POST /flaky "
 
 
 class Arrivals:
@@ -70,7 +72,13 @@ class Sink(asyncio.Protocol):
             self._arrivals.add(request.header(b"webhook-id"), self._began)
             self._began = now
         if requests:
-            self._transport.write(_ANSWER * len(requests))
+            self._transport.write(b"".join(map(_answer, requests)))
+
+
+def _answer(request: Message) -> bytes:
+    """Answer 200; at `/flaky`, every first attempt is refused."""
+    refused = request.head.startswith(_FLAKY) and request.header(b"x-webhook-attempt") == b"1"
+    return _REFUSAL if refused else _ANSWER
 
 
 async def main() -> None:

@@ -37,6 +37,7 @@ allow = ["loopback"]
 level = "warning"
 """
 _DELIVERED = re.compile(rb'^hookd_deliveries_total\{status="delivered"\} (\S+)$', re.MULTILINE)
+_DEPTH = re.compile(rb"^hookd_outbox_depth\{[^}]*\} (\S+)$", re.MULTILINE)
 _STARTING = 30.0
 _GLANCE = 0.01
 
@@ -49,9 +50,10 @@ class Subject:
         self.pid = process.pid
         self._session = session
 
-    async def register(self, sink_port: int) -> str:
-        """Register the sink as an endpoint and answer its id."""
-        endpoint = await self._call("POST", "/api/v1/endpoints", {"url": f"http://127.0.0.1:{sink_port}/hook"})
+    async def register(self, sink_port: int, *, path: str = "/hook", **fields: Any) -> str:
+        """Register a sink as an endpoint and answer its id."""
+        url = f"http://127.0.0.1:{sink_port}{path}"
+        endpoint = await self._call("POST", "/api/v1/endpoints", {"url": url, **fields})
         return str(endpoint["id"])
 
     async def set_state(self, endpoint: str, state: str) -> float:
@@ -68,6 +70,18 @@ class Subject:
             if found and float(found[1]) >= count:
                 return time.monotonic()
             await asyncio.sleep(_GLANCE)
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until nothing waits or is being sent; BenchError after so many seconds."""
+        until = time.monotonic() + seconds
+        while await self._depth():
+            if time.monotonic() > until:
+                raise BenchError(f"deliveries still wait after {seconds:.0f} s")
+            await asyncio.sleep(_GLANCE)
+
+    async def _depth(self) -> float:
+        async with self._session.get("/metrics") as response:
+            return sum(map(float, _DEPTH.findall(await response.read())))
 
     async def ready(self) -> None:
         """Wait until it says that it can do its work."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "sign": "hookd.cli.keys",
     "verify": "hookd.cli.keys",
     "token": "hookd.cli.keys",
+    "migrate": "hookd.cli.serve",
     "bench": "hookd.cli.measure",
 }
 """Where each command is defined, in the order of `--help`; the function bears the command's name."""

@@ -1,18 +1,21 @@
-"""The commands that begin with the configuration: `run`, `init` and `check`."""
+"""The commands that begin with the configuration: `run`, `init`, `check` and `migrate`."""
 
 import os
 import sys
+import time
+from base64 import b64encode
 from importlib.resources import files
 from pathlib import Path
 
 import click
 
 from hookd.config import Settings, locate, read, shown
-from hookd.errors import HookdError
+from hookd.config.words import KEY_BYTES
+from hookd.errors import ConfigError, Fault, HookdError
 from hookd.signing import generate_secret
 
 FRESH = Path("config.toml")
-PLACEHOLDER = "FRESH_SECRET"
+SECRET, KEY = "FRESH_SECRET", "FRESH_KEY"
 
 _config = click.option(
     "--config",
@@ -31,7 +34,7 @@ def run(config: Path | None) -> None:
     configuration again.
     """
     settings, path = _effective(config)
-    from hookd.daemon import serve  # the load of it is for this command alone
+    from hookd.process import serve  # the load of it is for this command alone
 
     serve(settings, path)
 
@@ -40,7 +43,8 @@ def run(config: Path | None) -> None:
 def init() -> None:
     """Write a commented config.toml with a random secret into this directory; never over an existing file."""
     template = files("hookd.cli").joinpath("init.toml").read_text("utf-8")
-    text = template.replace(PLACEHOLDER, generate_secret(os.urandom))
+    key = b64encode(os.urandom(KEY_BYTES)).decode("ascii")
+    text = template.replace(SECRET, generate_secret(os.urandom)).replace(KEY, key)
     try:
         FRESH.touch(mode=0o600, exist_ok=False)
         FRESH.write_text(text, "utf-8")
@@ -57,6 +61,37 @@ def check(config: Path | None) -> None:
     """Show the settings in effect, secrets masked, or everything that is wrong with them (exit status 2)."""
     settings, path = _effective(config)
     click.echo(f"# {path.absolute() if path else 'built-in defaults'}\n{shown(settings)}")
+
+
+@click.command(
+    short_help="Bring the store up to date, and encrypt it anew.", epilog="\b\nExample:\n  hookd migrate --rekey"
+)
+@_config
+@click.option("--rekey", is_flag=True, help="Encrypt all secrets with the first of [store] keys.")
+def migrate(config: Path | None, rekey: bool) -> None:
+    """Bring the store's schema up to date, as `hookd run` does when it starts, and say what was done.
+
+    With --rekey, secrets that are plain, or encrypted with an older key, are encrypted with the first of [store]
+    keys, and nothing of what they were stays in the file. To make a key:
+
+    \b
+      head -c 32 /dev/urandom | base64
+
+    Put it first in [store] keys, before the old ones, and restart hookd; run this, while hookd runs or not; then
+    the old keys can be taken out, though earlier backups need them. Interrupted, it can be run again.
+    """  # noqa: D301 - click wants the character, not the backslash
+    settings, _ = _effective(config)
+    from hookd.store import Vault, upkeep  # the load of it is for this command alone
+
+    store = settings.store
+    if rekey and not store.keys:
+        raise ConfigError(Fault("store.keys", "--rekey encrypts with the first of them; expected at least one key"))
+    before, after = upkeep.migrate(store.path)
+    click.echo(f"{store.path}: schema {after}, {'up to date' if before == after else f'brought up from {before}'}")
+    if rekey:
+        count = upkeep.rekey(store.path, Vault(store.keys, os.urandom), time.sleep)
+        endpoints = "1 endpoint" if count == 1 else f"{count} endpoints"
+        click.echo(f"{store.path}: encrypted anew the secrets of {endpoints}; all are under the first key now")
 
 
 def _effective(config: Path | None) -> tuple[Settings, Path | None]:

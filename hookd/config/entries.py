@@ -1,6 +1,6 @@
 """The arrays of tables: a token, a trigger, a source and a handler in TOML, and what they become."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -22,9 +22,9 @@ class TokenTable:
 
     name: Annotated[str, words.TOKEN_NAME]
     """What the log calls it."""
-    hash: Annotated[str | None, words.DIGEST] = None
+    hash: Annotated[str | None, words.DIGEST] = field(default=None, repr=False)
     """The token's SHA-256, as `hookd token` prints it, so that the token itself stands nowhere."""
-    token: Annotated[str | None, words.TOKEN, Field(validate_default=True)] = None
+    token: Annotated[str | None, words.TOKEN, Field(validate_default=True)] = field(default=None, repr=False)
     """The token itself, in place of its hash."""
     scopes: Annotated[frozenset[Scope], words.SCOPES]
     """What it may do."""
@@ -71,7 +71,7 @@ class SourceTable:
     """Where they arrive."""
     scheme: Annotated[str, choice(*signing.SCHEMES)]
     """How they prove where they come from."""
-    secrets: Annotated[tuple[Annotated[str, words.SECRET], ...], words.FILLED]
+    secrets: Annotated[tuple[Annotated[str, words.SECRET], ...], words.FILLED] = field(repr=False)
     """The secrets that they may be signed with; several while one replaces another."""
     tolerance: Annotated[int, duration("1s", "3650d", "5m")] = parse_duration("5m")
     """How far a signed timestamp may be from now."""

@@ -52,5 +52,5 @@ def _docstrings(shape: Any) -> dict[str, str]:
     found = {}
     for setting, text in pairwise(definition.body):
         if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr):
-            found[ast.unparse(setting.target)] = inspect.cleandoc(ast.literal_eval(text.value))
+            found[ast.unparse(setting.target)] = " ".join(ast.literal_eval(text.value).split())
     return found

@@ -48,6 +48,6 @@ def _from_file(name: str, folder: Path) -> str:
         raise ValueError(f"{str(path)!a} is not UTF-8") from None
 
 
-def masked(_secret: str) -> str:
+def masked(_secret: object) -> str:
     """Show a secret as TOML without showing it."""
     return MASK

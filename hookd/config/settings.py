@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from hookd.config import places
+from hookd.config import places, words
 from hookd.config.kinds import choice, duration, integer, share, size
 from hookd.config.places import Address
 from hookd.model import ApiToken, Handler, Source, Trigger
@@ -47,6 +47,9 @@ class StoreSettings:
 
     url: Annotated[str, places.STORE] = "sqlite:hookd.db"
     """The database file; with `$STATE_DIRECTORY` set (by systemd) the default is in that directory."""
+    keys: Annotated[tuple[Annotated[bytes, words.KEY], ...], words.DIFFERENT] = field(default=(), repr=False)
+    """What encrypts endpoints' secrets, tokens and headers in the file: the first key encrypts, all decrypt. Without
+    any they are plain there. To change keys put a new one first, restart, and run `hookd migrate --rekey`."""
     dedupe: Annotated[int, duration("1s", "3650d", "30d")] = parse_duration("30d")
     """How long an id is remembered; never shorter than the retry schedule."""
 

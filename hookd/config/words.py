@@ -1,5 +1,6 @@
 """Kinds of words: names, paths, types, secrets, and where things stand in a request."""
 
+import binascii
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -15,6 +16,9 @@ from hookd.handlers import load
 from hookd.model import Field, Handler, Scope
 from hookd.policy.types import check_pattern, check_type
 
+KEY_BYTES = 32
+LEAST_DIFFERENT = 16
+"""How many different bytes are among the 32 of a key, at the least."""
 LONGEST_TENANT = 128
 LONGEST_PATH = 256
 
@@ -25,6 +29,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VISIBLE = re.compile(r"[!-~]+")
 _PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
 _PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*")
+
+_KEY = f"the base64 of {KEY_BYTES} random bytes"
 
 
 def digest(token: str) -> str:
@@ -57,6 +63,23 @@ def _secret(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any])
     if "scheme" in siblings:
         signing.check_secret(siblings["scheme"], secret)
     return secret
+
+
+def _key(value: Any, surroundings: Surroundings, *_: object) -> bytes:
+    secret = resolve(value, surroundings)
+    try:
+        key = binascii.a2b_base64(secret, strict_mode=True)
+    except ValueError:  # binascii.Error is one, and so is what non-ASCII text raises
+        key = b""
+    if len(key) != KEY_BYTES or not _is_random(key):
+        raise ValueError(f"expected {_KEY}, as `head -c {KEY_BYTES} /dev/urandom | base64` prints it")
+    return key
+
+
+def _is_random(key: bytes) -> bool:
+    """Tell random bytes from a text and from a filler; of a million million random keys not one is taken for either."""
+    is_text = key.isascii() and key.decode().isprintable()
+    return not is_text and len(set(key)) >= LEAST_DIFFERENT
 
 
 def _header(value: Any, _surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
@@ -96,6 +119,12 @@ def _filled(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
+def _different(keys: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    if len(set(keys)) < len(keys):
+        raise PydanticCustomError("setting", "expected each key once")
+    return keys
+
+
 def _is_tenant(name: str) -> bool:
     return 0 < len(name) <= LONGEST_TENANT and name.isprintable()
 
@@ -110,6 +139,9 @@ def _array(names: tuple[str, ...]) -> str:
 
 FILLED = AfterValidator(_filled)
 """Beside an array: at least one entry, once all are good."""
+
+DIFFERENT = AfterValidator(_different)
+"""Beside an array: each entry once."""
 
 NAME = text("a name of at most 64 letters, digits, _ and -", _NAME.fullmatch)
 TOKEN_NAME = text("a name of at most 64 letters, digits, dots, _ and -", _TOKEN_NAME.fullmatch)
@@ -129,5 +161,6 @@ SCOPES = kind(
 )
 DIGEST = Kind("the 64 hexadecimal digits that `hookd token` prints", _hash, masked)
 HEADER = Kind('the name of a header such as "X-Webhook-Token"', _header, quoted)
+KEY = Kind(f"{_KEY}, as {EXPECTED}", _key, masked)
 SECRET = Kind(EXPECTED, _secret, masked)
 TOKEN = Kind(EXPECTED, _token, masked)

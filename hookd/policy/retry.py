@@ -43,4 +43,4 @@ def decide(
 
 def exhausted(step: int) -> str:
     """Say why a delivery with no retries left failed."""
-    return f"all {step + 1} attempts of the schedule failed" if step else "the only attempt failed"
+    return f"all {step + 1} attempts of the schedule failed" if step else "the only attempt of the schedule failed"

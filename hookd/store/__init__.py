@@ -1,12 +1,14 @@
 """The store: events, endpoints, the outbox, attempts and dedupe keys, durable; one owner, one group commit."""
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-from hookd.errors import Unavailable
+from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler
 from hookd.store import claim, deliveries, endpoints, events, record, recover, totals
@@ -16,36 +18,53 @@ from hookd.store.context import Changes, Context, Directory, Room
 from hookd.store.deliveries import DeliveryFilter, DeliveryRecord
 from hookd.store.endpoints import Change, Named
 from hookd.store.events import EventRecord
+from hookd.store.files import FileError, Files, StorageError, named
 from hookd.store.page import Listing, Page
 from hookd.store.record import Result
-from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, perform
+from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, is_fault, perform
 from hookd.store.statement import Steps
 from hookd.store.totals import Totals
+from hookd.store.vault import PLAIN, Vault
 
 __all__ = [
     "Accepted", "Changes", "Committed", "DeliveryFilter", "DeliveryRecord", "Draft", "EventRecord", "Key", "KeyKind",
-    "Listing", "Page", "Result", "Room", "Store", "Totals", "open_store",
+    "Listing", "Page", "Result", "Room", "Store", "Totals", "Vault", "open_store",
 ]  # fmt: skip
 
 A = TypeVar("A")
+P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
 CLAIM_BYTES = 256 * 1024 * 1024
 """Bytes of payloads that one claim of a lane may bring into memory."""
 
+log = logging.getLogger("hookd.store")
+
 
 class Store:
     """The face of the store. Every write returns once it is on disk, or raises; `None` as a tenant means any."""
 
-    def __init__(self, writer: Connection, reader: Connection, clock: Clock, ids: IdFactory, dedupe: int) -> None:
+    def __init__(
+        self,
+        files: Files,
+        writer: Connection,
+        reader: Connection,
+        *,
+        clock: Clock,
+        ids: IdFactory,
+        dedupe: int,
+        vault: Vault,
+    ) -> None:
+        self._files = files
         self._writer = writer
         self._reader = reader
         self._clock = clock
         self._ids = ids
         self._dedupe = dedupe
-        self._directory = Directory()
-        self._committer = Committer(writer, self._begin, Context.undo, self._on_commit)
+        self._vault = vault
+        self._directory = Directory(vault)
+        self._committer = Committer(writer, files, self._begin, Context.undo, self._on_commit)
         self._version = -1
         self._claim_rows = CLAIM_BYTES
         self.room: Room | None = None
@@ -77,7 +96,27 @@ class Store:
         return self._committer.submit(group, argument)
 
     async def _read(self, steps: Steps[T]) -> T:
-        return await self._reader.look(perform, steps)
+        return await self._look(self._reader, perform, steps)
+
+    async def _look(
+        self,
+        connection: Connection,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Look into the file; Unavailable where that can't be done, and then nothing is written to a damaged one."""
+        try:
+            return await connection.run(function, *args, **kwargs)
+        except FileError as error:
+            fault: StorageError = error
+        except sqlite3.Error as error:
+            if not is_fault(error):
+                raise
+            fault = await connection.run(self._files.blame, error)
+        if isinstance(fault, FileError):
+            self._committer.suffer(fault)
+        raise Unavailable(str(fault))
 
     def expect_payloads(self, largest: int) -> None:
         """Know how many bytes a payload has at the most, and claim no more at once than memory has room for."""
@@ -117,11 +156,15 @@ class Store:
 
     async def notice(self) -> None:
         """See whether another process has written the file, and if so look for what is due."""
-        version = await self._writer.look(data_version)
+        version = await self._look(self._writer, self._glance)
         if version != self._version:
             self._directory.forget()
             await self._write(recover.scan, None)
             self._version = version
+
+    def _glance(self, connection: sqlite3.Connection) -> int:
+        self._files.check(connection, others=True)
+        return data_version(connection)
 
     async def expire_keys(self) -> None:
         """Delete the dedupe keys that have expired, some at a time, so that no writer waits long."""
@@ -163,11 +206,11 @@ class Store:
 
     async def endpoint(self, identity: str, tenant: str | None) -> Endpoint:
         """Answer an endpoint, or raise NotFound."""
-        return await self._read(endpoints.endpoint(Named(identity, tenant)))
+        return await self._read(endpoints.endpoint(Named(identity, tenant), self._vault))
 
     async def endpoints(self, tenant: str | None, page: Page) -> Listing[Endpoint]:
         """List endpoints, newest first."""
-        return await self._read(endpoints.endpoints(tenant, page))
+        return await self._read(endpoints.endpoints(tenant, page, self._vault))
 
     # Events and deliveries.
 
@@ -196,22 +239,39 @@ class Store:
         return self._write(deliveries.cancel, Named(identity, tenant))
 
 
+def _key_ids(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """Look up which keys encrypt the store's secrets; StartError where it can't be read."""
+    try:
+        return perform(connection, endpoints.key_ids())
+    except sqlite3.Error as error:
+        raise StartError(f"[store] url: {path}: {named(error)}") from None
+
+
+def _check(vault: Vault, key_ids: Sequence[str]) -> None:
+    """Raise StartError where secrets can't be read; say where some are not encrypted as they should be."""
+    vault.expect(key_ids)
+    if set(key_ids) - {vault.first.id}:
+        log.warning("some secrets are not encrypted with the first of [store] keys; run hookd migrate --rekey")
+
+
 @asynccontextmanager
-async def open_store(path: Path, clock: Clock, ids: IdFactory, dedupe: int) -> AsyncIterator[Store]:
+async def open_store(
+    path: Path, clock: Clock, ids: IdFactory, dedupe: int, vault: Vault = PLAIN
+) -> AsyncIterator[Store]:
     """Own the file, open and migrate it, and close it in reverse order; `dedupe` is in milliseconds.
 
-    The factory of ids is used on the store's thread alone.
+    StartError where its secrets are encrypted with a key that the vault lacks. The factory of ids is used on the
+    store's thread alone.
     """
-    lock = FileLock(path)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.callback(FileLock(path, vault.first.id).release)
+        files = Files(path)
+        stack.callback(files.close)
         writer = await connect(path)
-        try:
-            reader = await connect_reader(path)
-            try:
-                yield Store(writer, reader, clock, ids, dedupe)
-            finally:
-                await reader.close()
-        finally:
-            await writer.close()
-    finally:
-        lock.release()
+        stack.push_async_callback(writer.close)
+        files.learn()
+        stack.push_async_callback(writer.run, files.leave)
+        _check(vault, await writer.run(_key_ids, path))
+        reader = await connect_reader(path)
+        stack.push_async_callback(reader.close)
+        yield Store(files, writer, reader, clock=clock, ids=ids, dedupe=dedupe, vault=vault)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from hookd.errors import Conflict, Fault, HookdError, InvalidInput
+from hookd.errors import Conflict, Fault, HookdError, InvalidInput, Unavailable
 from hookd.model import PAYLOAD_TYPE, Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
 from hookd.store.context import Context
 from hookd.store.rows import text
@@ -91,7 +91,7 @@ def accept(context: Context, drafts: Sequence[Draft]) -> Steps[list[Accepted | H
                 destinations = yield from _destinations(context, draft)
                 answer = Accepted(draft.event.id, len(destinations))
                 fresh.append(_Fresh(place, draft, destinations))
-            except InvalidInput as error:
+            except (InvalidInput, Unavailable) as error:
                 answer = error
         if isinstance(answer, Accepted):
             keys += _remember(draft, answer, known)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hookd.errors import Unavailable
 from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
 from hookd.store.context import Context
 from hookd.store.rows import text
@@ -31,9 +32,9 @@ def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None
 
 
 def _claim_lane(context: Context, lane: str, among: int) -> Steps[list[Delivery]]:
-    destination = yield from context.directory.find(lane)
+    destination = yield from _find(context, lane)
     if destination is None or (isinstance(destination, Endpoint) and destination.state is not EndpointState.ACTIVE):
-        context.changes.scanned[lane] = None  # what wakes the lane again is a change of its state
+        context.changes.scanned[lane] = None  # what wakes the lane again is a change of its endpoint
         return []
     room = 0 if context.room is None else min(context.claim_rows, context.room.claimable(destination, among))
     found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1})
@@ -41,6 +42,14 @@ def _claim_lane(context: Context, lane: str, among: int) -> Steps[list[Delivery]
     context.hold(destination, len(claimed))
     context.changes.scanned[lane] = due
     return claimed
+
+
+def _find(context: Context, lane: str) -> Steps[Destination | None]:
+    """Find a lane's destination; one whose secrets can't be decrypted holds up no other lane."""
+    try:
+        return (yield from context.directory.find(lane))
+    except Unavailable:  # the log tells of it
+        return None
 
 
 def _read(

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from hookd.errors import HookdError, Unavailable
 from hookd.store.context import Changes, Context
+from hookd.store.files import DamagedError, Files, StorageError
 from hookd.store.sqlite import Connection, is_fault, perform, roll_back
 from hookd.store.statement import Steps
 
@@ -33,6 +34,10 @@ QUIET = 3
 GATHER = 0.005
 """Seconds for which writes are gathered at the most, however many still come."""
 
+STALLED = 10.0
+"""Seconds that a commit may take before the storage is said to be at fault; longer than the wait for another writer."""
+
+HANGING = f"a commit has been under way for more than {STALLED:g} s; the disk is slow, or hangs"
 CLOSED = "hookd is stopping"
 
 log = logging.getLogger("hookd.store")
@@ -61,21 +66,19 @@ class Committed:
     seconds: float
 
 
-class StorageError(Exception):
-    """The database could not carry out or commit a transaction, through no fault of a writer."""
-
-
 class Committer:
     """Queues writes and commits them, one transaction after another."""
 
     def __init__(
         self,
         connection: Connection,
+        files: Files,
         begin: Callable[[], Context],
         abandon: Callable[[Context], None],
         committed: Callable[[Committed], None],
     ) -> None:
         self._connection = connection
+        self._files = files
         self._begin = begin
         self._abandon = abandon
         self._committed = committed
@@ -83,13 +86,21 @@ class Committer:
         self._wake = asyncio.Event()
         self._stopping = False
         self._closed = False
-        self.fault: str | None = None
+        self._fault: StorageError | None = None
+
+    @property
+    def fault(self) -> str | None:
         """Why nothing can be committed, while nothing can."""
+        return None if self._fault is None else str(self._fault)
+
+    @property
+    def _damaged(self) -> bool:
+        return isinstance(self._fault, DamagedError)
 
     def submit(self, group: Group[A, R], argument: A, *, keep: bool = False, last: bool = False) -> asyncio.Future[R]:
         """Queue a write; its future is done once it is on disk."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        if self._closed or (self.fault is not None and not keep):
+        if self._closed or (self._fault is not None and not keep):
             future.set_exception(Unavailable(self.fault or CLOSED))
         else:
             self._queue(Write(group, argument, future, keep, last))
@@ -118,14 +129,16 @@ class Committer:
 
     async def _step(self, failures: int) -> int:
         """Wait for writes, or for the storage to mend, and commit; answer how many rounds have failed in a row."""
-        if self.fault is not None:
+        if self._fault is not None:
             await self._pause(failures)
+            if self._damaged:
+                return failures + 1
         elif not self._writes:
             await self._wake.wait()
             self._wake.clear()
         await self._gather()
         writes, self._writes = self._writes, []
-        if not writes and self.fault is None:
+        if not writes and self._fault is None:
             return 0
         return 0 if await self._round(writes) else failures + 1
 
@@ -152,55 +165,58 @@ class Committer:
 
     async def _pause(self, failures: int) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(LONGEST_PAUSE, 0.1 * 2**failures)):
+            async with asyncio.timeout(None if self._damaged else min(LONGEST_PAUSE, 0.1 * 2**failures)):
                 while not self._stopping:
                     await self._wake.wait()
                     self._wake.clear()
 
     async def _round(self, writes: list[Write[Any, Any]]) -> bool:
         """Commit these writes; answer whether the storage could."""
+        stalled = asyncio.get_running_loop().call_later(STALLED, self.suffer, StorageError(HANGING))
         try:
             committed = await self._connection.run(self._transact, writes)
         except StorageError as fault:
-            self._suffer(writes, str(fault))
+            self._writes = writes + self._writes
+            self.suffer(fault)
             return False
-        if self.fault is not None:
+        finally:
+            stalled.cancel()
+        if self._fault is not None and not self._damaged:
             log.warning("the store commits again", extra={"fields": {"was": self.fault}})
-            self.fault = None
+            self._fault = None
         self._committed(committed)
         for write, answer in zip(writes, committed.answers, strict=True):
             _settle(write, answer)
         return True
 
-    def _suffer(self, writes: Sequence[Write[Any, Any]], fault: str) -> None:
-        """Keep the outcomes for later, and tell everyone else."""
-        if self.fault is None:
-            log.error(
-                "the store can't commit; outcomes are kept and written later",
-                extra={"fields": {"fault": fault}},
-            )
-        self.fault = fault
-        self._writes = [write for write in writes if write.keep] + self._writes
+    def suffer(self, fault: StorageError) -> None:
+        """Say why nothing can be committed; keep the outcomes that are queued for later, and refuse everyone else."""
+        if not self._damaged and self.fault != str(fault):
+            log.error("the store can't commit; outcomes are kept", extra={"fields": {"fault": str(fault)}})
+            self._fault = fault
+        writes, self._writes = self._writes, [write for write in self._writes if write.keep]
         for write in writes:
             if not write.keep:
-                _settle(write, Unavailable(fault))
+                _settle(write, Unavailable(str(fault)))
+        self._wake.set()
 
     def _transact(self, connection: sqlite3.Connection, writes: Sequence[Write[Any, Any]]) -> Committed:
         """Carry out all writes in one transaction; where one of them is faulty, again with each on its own."""
         started = time.perf_counter()
+        self._files.check(connection, others=self._fault is not None)
         for carry_out in (_together, _apart):
             context = self._begin()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 answers = carry_out(connection, context, writes)
-                if self.fault is not None:
+                if self._fault is not None:
                     _touch(connection)
                 connection.execute("COMMIT")
             except BaseException as error:
                 roll_back(connection)
                 self._abandon(context)
                 if is_fault(error):
-                    raise StorageError(str(error)) from error
+                    raise self._files.blame(connection, error) from error
                 if carry_out is _apart:
                     raise
             else:

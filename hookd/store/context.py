@@ -1,20 +1,25 @@
 """What a transaction knows beside its own input: the time, the destinations, and what it has changed."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from hookd.errors import Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Delivery, Destination, Endpoint, Event, Handler, Origin, Status
 from hookd.policy.match import candidates, matches
 from hookd.store import rows
-from hookd.store.statement import Query, Steps, statements
+from hookd.store.statement import Query, Row, Steps, statements
+from hookd.store.vault import Vault
 
 SQL = statements("endpoints")
 
 REMEMBERED = 10_000
 """Endpoints, and answers of the fan-out, that are kept in memory."""
+
+log = logging.getLogger("hookd.store")
 
 
 class Room(Protocol):
@@ -47,6 +52,8 @@ class Changes:
     """Lanes that were claimed from, and when they are due next, all of `due` considered."""
     touched: set[str] = field(default_factory=set)
     """Lanes whose destination has changed, or of which something that is being sent is to stop."""
+    disabled: dict[str, str] = field(default_factory=dict)
+    """Endpoints that were disabled, and why."""
     concluded: Counter[Status] = field(default_factory=Counter)
 
     def mark(self) -> "Changes":
@@ -57,6 +64,7 @@ class Changes:
             dict(self.due),
             dict(self.scanned),
             set(self.touched),
+            dict(self.disabled),
             Counter(self.concluded),
         )
 
@@ -68,7 +76,8 @@ class Changes:
 class Directory:
     """The destinations, remembered on the store's thread; every write of an endpoint passes through here."""
 
-    def __init__(self) -> None:
+    def __init__(self, vault: Vault) -> None:
+        self.vault = vault
         self.handlers: Mapping[str, Handler] = {}
         self._endpoints: dict[str, Endpoint] = {}
         self._matches: dict[tuple[str | None, str, Origin], tuple[str, ...]] = {}
@@ -90,13 +99,20 @@ class Directory:
         self._matches.clear()
 
     def find(self, identity: str) -> Steps[Destination | None]:
-        """Answer the destination with this id, if there is one."""
+        """Answer the destination with this id, if there is one; Unavailable where its secrets can't be decrypted."""
         found: Destination | None = self._endpoints.get(identity) or self.handlers.get(identity)
         if found is None and not identity.startswith("handler:"):
             for row in (yield Query(SQL.read, {"id": identity})):
-                found = rows.endpoint(row)
+                found = self._read(row)
                 self.put(found)
         return found
+
+    def _read(self, row: Row) -> Endpoint:
+        try:
+            return rows.endpoint(row, self.vault)
+        except Unavailable as error:
+            log.error("nothing can be sent to an endpoint", extra={"fields": {"endpoint": row[0], "fault": str(error)}})
+            raise
 
     def match(self, event: Event) -> Steps[list[Destination]]:
         """Answer every destination that subscribes to an event: handlers first, then endpoints of its tenant."""

@@ -10,6 +10,7 @@ from hookd.store.accept import accept, operational
 from hookd.store.context import Context
 from hookd.store.page import Listing, Page, cut
 from hookd.store.statement import Many, Query, Steps, statements
+from hookd.store.vault import Vault
 
 SQL = statements("endpoints")
 DELIVERIES = statements("deliveries")
@@ -35,7 +36,7 @@ class Named:
 def create(context: Context, endpoints: Sequence[Endpoint]) -> Steps[list[Endpoint]]:
     """Store new endpoints with their subscriptions."""
     for endpoint in endpoints:
-        yield Query(SQL.insert, rows.endpoint_row(endpoint))
+        yield Query(SQL.insert, rows.endpoint_row(endpoint, context.directory.vault))
         yield from _subscribe(context, endpoint)
     return list(endpoints)
 
@@ -79,7 +80,7 @@ def _store(context: Context, before: Endpoint, after: Endpoint) -> Steps[Endpoin
     woken = after.state is EndpointState.ACTIVE and before.state is not EndpointState.ACTIVE
     if woken:
         after = replace(after, failing_since=None, failing_attempts=0)
-    yield Query(SQL.update, rows.endpoint_row(after))
+    yield Query(SQL.update, rows.endpoint_row(after, context.directory.vault))
     context.directory.put(after)
     if woken or after.url != before.url:
         yield from hasten(context, after.id)
@@ -104,8 +105,9 @@ def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = T
         state_since=context.now,
         updated_at=context.now,
     )
-    yield Query(SQL.update, rows.endpoint_row(endpoint))
+    yield Query(SQL.update, rows.endpoint_row(endpoint, context.directory.vault))
     context.directory.put(endpoint)
+    context.changes.disabled[endpoint.id] = reason
     yield from cancel_waiting(context, endpoint.id, f"the endpoint is disabled: {reason}")
     if tell:
         told = {"endpoint": endpoint.id, "url": endpoint.url, "reason": reason}
@@ -147,19 +149,33 @@ def hasten_all(context: Context, identities: Sequence[str]) -> Steps[list[None]]
     return [None] * len(identities)
 
 
-def endpoint(named: Named) -> Steps[Endpoint]:
+def endpoint(named: Named, vault: Vault) -> Steps[Endpoint]:
     """Answer an endpoint as it is on disk, or raise NotFound."""
     for row in (yield Query(SQL.read, {"id": named.id})):
-        found = rows.endpoint(row)
+        found = rows.endpoint(row, vault)
         if named.tenant in (None, found.tenant):
             return found
     raise NotFound(f"there is no endpoint {named.id}")
 
 
-def endpoints(tenant: str | None, page: Page) -> Steps[Listing[Endpoint]]:
+def endpoints(tenant: str | None, page: Page, vault: Vault) -> Steps[Listing[Endpoint]]:
     """List endpoints, newest first; `tenant` None lists every tenant's."""
     condition = "" if tenant is None else "tenant = :tenant AND tenant <> '' AND "
     parameters = {} if tenant is None else {"tenant": tenant}
     found = yield Query(f"{SQL.page} WHERE {condition}{page.order}", parameters | page.parameters)
     kept, older, newer = cut(page, found)
-    return Listing([rows.endpoint(row) for row in kept], older, newer)
+    return Listing([rows.endpoint(row, vault) for row in kept], older, newer)
+
+
+def key_ids() -> Steps[list[str]]:
+    """Answer the ids of the keys that secrets are encrypted with; '' is among them where some are plain."""
+    return [key_id for (key_id,) in (yield Query(SQL.key_ids, {}))]
+
+
+def reencrypt(vault: Vault, limit: int) -> Steps[int]:
+    """Encrypt with the first key the secrets of some endpoints that are not; answer of how many."""
+    parameters = {"key_id": vault.first.id, "limit": limit}
+    found = yield Query(f"{SQL.page} WHERE key_id < :key_id OR key_id > :key_id LIMIT :limit", parameters)
+    for row in found:
+        yield Query(SQL.update, rows.endpoint_row(rows.endpoint(row, vault), vault))
+    return len(found)

@@ -1,4 +1,4 @@
-"""Rows to nouns and back. A tenant is '' in the database where it is None here."""
+"""Rows to nouns and back. A tenant is '' in the database where it is None here; secrets go through a vault."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ import msgspec
 
 from hookd.model import Attempt, Endpoint, EndpointState, Event, Origin, Outcome, PreviousSecret
 from hookd.store.statement import Row
+from hookd.store.vault import Cipher, Vault
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -17,7 +18,11 @@ def text(value: object) -> str:
     return _encode(value).decode()
 
 
-def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
+SECRETS = ("token", "secret", "previous_secrets", "headers")
+"""The columns of an endpoint that are encrypted where there are keys."""
+
+
+def endpoint_row(endpoint: Endpoint, vault: Vault) -> dict[str, Any]:
     """Answer the named parameters that store an endpoint."""
     return {
         "id": endpoint.id,
@@ -26,10 +31,6 @@ def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
         "event_types": text(endpoint.event_types),
         "description": endpoint.description,
         "scheme": endpoint.scheme,
-        "token": endpoint.token,
-        "secret": endpoint.secret,
-        "previous_secrets": text([[old.secret, old.expires_at] for old in endpoint.previous_secrets]),
-        "headers": text(endpoint.headers),
         "max_in_flight": endpoint.max_in_flight,
         "timeout": endpoint.timeout,
         "retry": None if endpoint.retry is None else text(endpoint.retry),
@@ -41,11 +42,23 @@ def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
         "failing_attempts": endpoint.failing_attempts,
         "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
+        **_encrypted(endpoint, vault.first),
     }
 
 
-def endpoint(row: Row) -> Endpoint:
-    """Read an endpoint from the columns of `endpoints.read`."""
+def _encrypted(endpoint: Endpoint, cipher: Cipher) -> dict[str, str | None]:
+    previous = text([[old.secret, old.expires_at] for old in endpoint.previous_secrets])
+    values = (endpoint.token, endpoint.secret, previous, text(endpoint.headers))
+    stored = {
+        column: None if value is None else cipher.encrypt(value, _place(endpoint.id, column))
+        for column, value in zip(SECRETS, values, strict=True)
+    }
+    return {**stored, "key_id": cipher.id}
+
+
+def endpoint(row: Row, vault: Vault) -> Endpoint:
+    """Read an endpoint from the columns of `endpoints.read`; Unavailable where its secrets can't be decrypted."""
+    token, secret, previous, headers = _decrypted(row[0], row[6:10], vault.cipher(row[21]))
     return Endpoint(
         id=row[0],
         tenant=row[1] or None,
@@ -53,10 +66,10 @@ def endpoint(row: Row) -> Endpoint:
         event_types=tuple(_decode(row[3])),
         description=row[4],
         scheme=row[5],
-        token=row[6],
-        secret=row[7],
-        previous_secrets=tuple(PreviousSecret(secret, expires_at) for secret, expires_at in _decode(row[8])),
-        headers=_decode(row[9]),
+        token=token,
+        secret=secret,
+        previous_secrets=tuple(PreviousSecret(secret, expires_at) for secret, expires_at in _decode(previous)),
+        headers=_decode(headers),
         max_in_flight=row[10],
         timeout=row[11],
         retry=None if row[12] is None else tuple(_decode(row[12])),
@@ -69,6 +82,18 @@ def endpoint(row: Row) -> Endpoint:
         created_at=row[19],
         updated_at=row[20],
     )
+
+
+def _decrypted(identity: str, stored: Row, cipher: Cipher) -> list[Any]:
+    return [
+        None if value is None else cipher.decrypt(value, _place(identity, column))
+        for column, value in zip(SECRETS, stored, strict=True)
+    ]
+
+
+def _place(identity: str, column: str) -> str:
+    """Name a column of a row, to which alone its ciphertext belongs, and in errors."""
+    return f"{column} of the endpoint {identity}"
 
 
 def event(row: Row) -> Event:

@@ -1,6 +1,7 @@
 """What is SQLite's own: opening the file, owning it, migrating it, and carrying out a transaction's statements."""
 
 import fcntl
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +10,13 @@ from functools import lru_cache, partial
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeGuard, TypeVar
 
 import aiosqlite
 
-from hookd.errors import StartError, Unavailable
+from hookd.errors import StartError
+from hookd.store.examine import damaged, examine
+from hookd.store.files import is_damage, named, words
 from hookd.store.statement import Insert, Many, Query, Row, Steps
 
 P = ParamSpec("P")
@@ -35,21 +38,10 @@ class Connection(aiosqlite.Connection):
         result: T = await self._execute(function, self._conn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
 
-    async def look(
-        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Call as `run` does; Unavailable where the storage can't be read."""
-        try:
-            return await self.run(function, *args, **kwargs)
-        except sqlite3.Error as error:
-            if not is_fault(error):
-                raise
-            raise Unavailable(str(error)) from error
-
     @classmethod
     async def open(cls, path: Path, prepare: Callable[[sqlite3.Connection], object]) -> Self:
         """Open the file, made where it is missing, and prepare the connection."""
-        connection = cls(lambda: _open(path), iter_chunk_size=64)
+        connection = cls(lambda: open_file(path), iter_chunk_size=64)
         try:
             await connection
             await connection.run(prepare)
@@ -61,10 +53,13 @@ class Connection(aiosqlite.Connection):
 
 
 class FileLock:
-    """One daemon owns the file: a lock on `PATH.lock`, never on the database itself, let go when the process dies."""
+    """One daemon owns the file: a lock on `PATH.lock`, never on the database itself, let go when the process dies.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + ".lock")
+    `mark` is written into it, for upkeep commands to read.
+    """
+
+    def __init__(self, path: Path, mark: str) -> None:
+        self._path = _lock_path(path)
         try:
             self._file = self._path.open("a+")
         except OSError as error:
@@ -76,15 +71,41 @@ class FileLock:
             raise StartError(
                 f"[store] url: {path} belongs to another running hookd; stop that one or give this one its own file"
             ) from None
+        self._write(mark)
+
+    def _write(self, mark: str) -> None:
+        try:
+            os.ftruncate(self._file.fileno(), 0)
+            os.write(self._file.fileno(), mark.encode())
+        except OSError as error:
+            self._file.close()
+            raise StartError(f"[store] url: can't write {self._path}: {error.strerror}") from None
 
     def release(self) -> None:
         """Let another daemon have the file."""
         self._file.close()
 
 
+def owner_mark(path: Path) -> str | None:
+    """Answer the mark of the daemon that owns the file; None where none does."""
+    try:
+        with _lock_path(path).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read()
+    except OSError:  # no daemon of this machine has ever opened it, or this user may not know
+        return None
+    return None
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
 async def connect(path: Path) -> Connection:
     """Open the file, made where it is missing, in WAL mode with every commit fsynced."""
-    return await Connection.open(path, partial(_prepare, path=path))
+    return await Connection.open(path, partial(prepare, path=path))
 
 
 async def connect_reader(path: Path) -> Connection:
@@ -92,15 +113,18 @@ async def connect_reader(path: Path) -> Connection:
     return await Connection.open(path, lambda raw: raw.execute("PRAGMA query_only = ON"))
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open the file, made where it is missing."""
     try:
         return sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT, cached_statements=512)
     except sqlite3.Error as error:
         raise StartError(f"[store] url: can't open {path}: {error}") from None
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make a connection one that may write: WAL, every commit fsynced, what is deleted overwritten, schema new."""
     try:
+        examine(connection, path)
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # SQLite can't switch it on once tables exist
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -108,7 +132,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA secure_delete = ON")  # a deleted secret is overwritten; not every SQLite's default
         _migrate(connection, path)
     except sqlite3.Error as error:
-        raise StartError(f"[store] url: {path}: {error}") from None
+        text = damaged(path, words(error)) if is_damage(error) else f"[store] url: {path}: {named(error)}"
+        raise StartError(text) from None
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -118,8 +143,14 @@ def migrations() -> list[tuple[int, str]]:
     return [(int(name.split("_")[0]), folder.joinpath(name).read_text()) for name in files]
 
 
+def schema(connection: sqlite3.Connection) -> int:
+    """Answer the number of the last migration that the file has been through; 0 where it is new."""
+    number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return number
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    current = connection.execute("PRAGMA user_version").fetchone()[0]
+    current = schema(connection)
     steps = migrations()
     if current > steps[-1][0]:
         raise StartError(
@@ -127,7 +158,16 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         )
     for number, sql in steps:
         if number > current:
-            connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+            _step(connection, number, sql)
+
+
+def _step(connection: sqlite3.Connection, number: int, sql: str) -> None:
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+    except sqlite3.OperationalError:
+        roll_back(connection)
+        if schema(connection) < number:  # or else another process has just done the same
+            raise
 
 
 def perform(connection: sqlite3.Connection, steps: Steps[T]) -> T:
@@ -185,7 +225,7 @@ def data_version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def is_fault(error: BaseException) -> bool:
+def is_fault(error: BaseException) -> TypeGuard[sqlite3.Error]:
     """Say whether an error is about where something is written, not about what: the storage is at fault."""
     of_a_writer = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, of_a_writer)

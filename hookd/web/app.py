@@ -11,7 +11,7 @@ from hookd.model import Scope
 from hookd.web import dashboard, inbound, triggers
 from hookd.web.auth import admit
 from hookd.web.call import Call, Services, SiteBox, parameters
-from hookd.web.problems import Handler, boundary, nothing_here, wrong_method
+from hookd.web.problems import Handler, nothing_here, wrong_method
 from hookd.web.routes import ROUTES, Route
 
 ELSEWHERE = "/{path:.*}"
@@ -20,7 +20,7 @@ ELSEWHERE = "/{path:.*}"
 
 def application(box: SiteBox, services: Services, routes: Iterable[Route] = ROUTES) -> web.Application:
     """Make the application of the main address: the routes, the sources and the triggers."""
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     dashboard.prepare(app)
     for path, group in groupby(sorted(routes, key=attrgetter("path")), attrgetter("path")):
         app.router.add_route("*", path, _resource(tuple(group), box, services))
@@ -30,7 +30,7 @@ def application(box: SiteBox, services: Services, routes: Iterable[Route] = ROUT
 
 def inbound_application(box: SiteBox, services: Services) -> web.Application:
     """Make the application of the second address, where there is nothing but the sources."""
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     app.router.add_route("*", ELSEWHERE, _sources(box, services))
     return app
 

@@ -1,6 +1,5 @@
 """Request bodies: read up to a limit, and split a JSON object into members whose bytes stay as they came."""
 
-import asyncio
 import json
 import re
 from http import HTTPStatus
@@ -12,8 +11,8 @@ from hookd.errors import Fault, InvalidInput
 from hookd.parse import parse, refuse_constant
 from hookd.web.problems import RequestError, pointer, unreadable
 
-PATIENCE = 30.0
-"""Seconds in which a body must have arrived."""
+MOST_MEMBERS = 1000
+"""Members of a body's object: many more than any route knows, since each takes time, and each may be a fault."""
 
 
 class Member(NamedTuple):
@@ -28,13 +27,12 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     try:
-        if request.content.is_eof():  # it came along with the headers, as most do: nothing to wait for
-            return await _read(request, limit)
-        async with asyncio.timeout(PATIENCE):
-            return await _read(request, limit)
-    except TimeoutError:
-        raise RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {PATIENCE:g} s") from None
-    except (web.RequestPayloadError, ConnectionError):
+        return await _read(request, limit)
+    except TimeoutError as error:
+        raise RequestError(HTTPStatus.REQUEST_TIMEOUT, str(error)) from None
+    except web.RequestPayloadError as error:
+        raise unreadable(str(error)) from None
+    except ConnectionError:
         raise unreadable("the body ended before its headers say so") from None
 
 
@@ -54,7 +52,8 @@ def _too_large(limit: int) -> RequestError:
 def members(body: bytes) -> dict[str, Member]:
     """Split a JSON object (RFC 8259) into its members by name.
 
-    What is not JSON in UTF-8 is a 400; what is JSON but no object, or names a member twice, an InvalidInput.
+    What is not JSON in UTF-8 is a 400; what is JSON but no object, names a member twice or has too many of them, an
+    InvalidInput.
     """
     text = _decoded(body)
     try:
@@ -115,6 +114,8 @@ def _split(text: str, decoder: json.JSONDecoder) -> dict[str, Member]:
         value, end = decoder.raw_decode(text, start)
         if name in found:
             raise InvalidInput(Fault(pointer(name), "is there twice; expected once"))
+        if len(found) == MOST_MEMBERS:
+            raise InvalidInput(Fault(pointer(), f"expected at most {MOST_MEMBERS} members"))
         found[name] = Member(text[start:end].encode(), value)
         separator = _separator.match(text, end)
         if separator is None:

@@ -111,6 +111,9 @@ Act = Callable[[Call], Awaitable[web.StreamResponse]]
 """What a route does."""
 
 
+MOST_PARAMETERS = 100
+"""Parameters of a query: many more than any route knows, since each may be a fault."""
+
 Parameters = Mapping[str, Callable[[str, int], object]]
 """How to read the parameters of a query: from a text and the time now, or ValueError."""
 
@@ -118,6 +121,8 @@ Parameters = Mapping[str, Callable[[str, int], object]]
 def parameters(request: web.Request, known: Parameters, now: int) -> dict[str, object]:
     """Answer what the parameters of the query mean, by name, or an InvalidInput with every fault."""
     found, faults = dict[str, object](), []
+    if len(request.query) > MOST_PARAMETERS:
+        raise InvalidInput(Fault("?", f"expected at most {MOST_PARAMETERS} parameters"))
     for name in request.query:
         try:
             found[name] = _parameter(name, request.query.getall(name), known, now)

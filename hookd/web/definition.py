@@ -12,13 +12,15 @@ from hookd.errors import Fault, InvalidInput
 from hookd.model import Endpoint, EndpointState
 from hookd.signing import check_secret, scheme
 from hookd.units import format_duration
-from hookd.web.fields import Body, Metadata, Patterns, Retry, Tenant, Text, Timeout, Token, check
+from hookd.web.fields import Body, Metadata, Patterns, Retry, Tenant, Text, Timeout, Token, at_most, check
 from hookd.web.problems import pointer
 
 Json = Mapping[str, object]
 
 MASK = "***"
 """Stands where a token or the value of a header is not shown."""
+LONGEST_NAME = 256
+"""Characters of the name of an endpoint's own header."""
 LONGEST_HEADER = 4096
 """Characters of the value of an endpoint's own header."""
 
@@ -44,8 +46,11 @@ def _unmasked(text: str) -> str:
 Scheme = Annotated[Text, AfterValidator(_scheme)]
 State = Annotated[EndpointState, Field(strict=False)]
 Headers = Annotated[
-    dict[Text, Annotated[Text, Field(max_length=LONGEST_HEADER), AfterValidator(_unmasked)]],
-    Field(max_length=32),
+    dict[
+        Annotated[Text, Field(max_length=LONGEST_NAME)],
+        Annotated[Text, Field(max_length=LONGEST_HEADER), AfterValidator(_unmasked)],
+    ],
+    at_most(32),
     AfterValidator(_headers),
 ]
 

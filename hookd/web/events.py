@@ -12,7 +12,7 @@ from hookd.model import Event
 from hookd.store import DeliveryFilter, DeliveryRecord, Page
 from hookd.web.answers import answer, delivery_document, event_document, payload_document
 from hookd.web.call import Call, Site
-from hookd.web.fields import Body, EventId, EventType, Tenant, Text, check, idempotency_key, one_or_more
+from hookd.web.fields import Body, EventId, EventType, Tenant, Text, at_most, check, idempotency_key, one_or_more
 from hookd.web.page import LONGEST, answer_page, page_of
 from hookd.web.problems import pointer
 
@@ -22,7 +22,8 @@ KEY_HEADER = "Idempotency-Key"
 
 EndpointIds = Annotated[
     tuple[Annotated[Text, Field(max_length=128)], ...],
-    Field(strict=False, max_length=100),
+    at_most(100),
+    Field(strict=False),
     AfterValidator(one_or_more),
 ]
 

@@ -91,6 +91,17 @@ def _duration(lowest: int, highest: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def at_most(count: int) -> BeforeValidator:
+    """Take arrays and objects of so many entries, before any of them is looked at: each could be a fault."""
+
+    def count_entries(value: object) -> object:
+        if isinstance(value, list | dict) and len(value) > count:
+            raise ValueError(f"expected a length of at most {count}")
+        return value
+
+    return BeforeValidator(count_entries)
+
+
 def one_or_more(values: tuple[str, ...]) -> tuple[str, ...]:
     """Answer the values without repetitions; ValueError where there are none."""
     if not values:
@@ -103,18 +114,18 @@ EventType = Annotated[str, AfterValidator(event_type)]
 EventId = Annotated[str, AfterValidator(event_id)]
 Tenant = Annotated[str, AfterValidator(tenant)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Patterns = Annotated[tuple[Pattern, ...], Field(strict=False, max_length=100), AfterValidator(one_or_more)]
+Patterns = Annotated[tuple[Pattern, ...], at_most(100), Field(strict=False), AfterValidator(one_or_more)]
 Token = Annotated[str, Field(max_length=1024), AfterValidator(_token)]
 Timeout = Annotated[int, _duration(1, LONGEST_TIMEOUT)]
 Wait = Annotated[int, _duration(0, LONGEST_WAIT)]
 Overlap = Annotated[int, _duration(0, LONGEST_WAIT)]
-Retry = Annotated[tuple[Wait, ...], Field(strict=False, max_length=100)]
+Retry = Annotated[tuple[Wait, ...], at_most(100), Field(strict=False)]
 Metadata = Annotated[
     dict[
         Annotated[Text, Field(min_length=1, max_length=40)],
         Annotated[Text, Field(max_length=500)],
     ],
-    Field(max_length=50),
+    at_most(50),
 ]
 
 
@@ -133,7 +144,6 @@ _SAYINGS: Final = {
     "dict_type": "expected an object",
     "string_too_long": "expected at most {max_length} characters",
     "too_short": "expected a length of at least {min_length}",
-    "too_long": "expected a length of at most {max_length}",
     "greater_than_equal": "expected at least {ge}",
     "less_than_equal": "expected at most {le}",
     "enum": "expected {expected}",

@@ -12,6 +12,7 @@ from hookd.web.call import Services
 from hookd.web.problems import RequestError, wrong_method
 
 LONGEST_CONTENT_TYPE = 255
+NOT_NOW = "it can't be stored right now; send it again later"
 UNNAMED = "application/octet-stream"
 
 
@@ -29,7 +30,7 @@ async def receive(request: web.Request, source: Source, services: Services) -> w
         raise
     except Unavailable:
         receiver.count(source, "unavailable")
-        raise
+        raise Unavailable(NOT_NOW) from None  # the cause names files of this machine, and anyone may ask here
     except SignatureError:
         return answer({"message": source.refuse}, HTTPStatus.UNAUTHORIZED)
     return answer({"message": source.reply})

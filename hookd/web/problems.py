@@ -10,15 +10,21 @@ from aiohttp import web
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, Unavailable, Unreadable
 from hookd.text import printable
+from hookd.web.framing import ambiguity, may_go_on
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
 """Seconds after which a caller should try again when the store can't commit."""
 PHRASES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
 }
 """The phrases of RFC 9110, where older Pythons know them by others."""
+UNWELCOME = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""What the log tells of: who tries tokens one after another should be seen."""
+LONGEST_SEGMENT = 128
+"""Characters of a name that are repeated in a pointer."""
 FRAGMENT = "!$&'()*+,;=:@-._~?"
 """What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
 
@@ -94,12 +100,36 @@ def problem_of(error: HookdError) -> web.Response:
             return _unexpected(error)
 
 
-@web.middleware
+def refusal(status: HTTPStatus, detail: str) -> web.Response:
+    """Answer a problem that ends its connection, since what follows there can't be told apart; the log says so."""
+    note_refusal(status, detail)
+    response = problem(status, detail, {"Connection": "close"})
+    response.force_close()
+    return response
+
+
+def note_refusal(status: HTTPStatus, detail: str) -> None:
+    """Log in one line what was refused before any route looked at it."""
+    log.info("refused a request", extra={"fields": {"status": status.value, "fault": detail}})
+
+
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a problem."""
+    """Let an application see what can be read in one way only, and turn whatever it raises into a problem."""
+    fault = ambiguity(request)
+    if fault is not None:
+        return refusal(HTTPStatus.BAD_REQUEST, fault)
+    response = await _answer(request, handler)
+    if not may_go_on(request):
+        response.force_close()
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except HookdError as error:
+        if isinstance(error, RequestError) and error.status in UNWELCOME:
+            note_refusal(error.status, str(error))
         return problem_of(error)
     except web.HTTPException as error:
         return _problem_of_aiohttp(error)
@@ -113,10 +143,14 @@ def _unexpected(error: Exception) -> web.Response:
 
 
 def _problem_of_aiohttp(error: web.HTTPException) -> web.Response:
+    if error.status == HTTPStatus.EXPECTATION_FAILED:
+        return refusal(HTTPStatus.EXPECTATION_FAILED, "expected no Expect but 100-continue")
     headers = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
     return problem(HTTPStatus(error.status), error.reason, headers)
 
 
 def _escaped(segment: str) -> str:
+    if len(segment) > LONGEST_SEGMENT:
+        segment = segment[:LONGEST_SEGMENT] + "..."
     token = segment.replace("~", "~0").replace("/", "~1")
     return quote(token, safe=FRAGMENT, errors="backslashreplace")

@@ -1,15 +1,20 @@
 """The server that an application runs on."""
 
-import logging
+import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from hookd.errors import StartError
-from hookd.text import one_line
+from hookd.web.connection import Connection
+from hookd.web.connections import Connections
+from hookd.web.door import Door
+from hookd.web.problems import boundary
 
 BACKLOG = 1024
 """Connections that wait to be accepted, at the most."""
@@ -17,42 +22,62 @@ BACKLOG = 1024
 GRACE = 1.0
 """Seconds for the last answers to be written, once everything else has ended."""
 
-log = logging.getLogger(__name__)
+
+class _Server(web.Server):
+    """Makes a Connection of every connection."""
+
+    def __init__(self, handler: Any, connections: Connections, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._callers = connections
+
+    def __call__(self) -> Connection:
+        return Connection(self, self._callers, loop=self._loop, **self._kwargs)
 
 
-def runner(app: web.Application, drain: float) -> web.AppRunner:
-    """Make the server of an application; when it stops, requests under way have `drain` seconds to end.
+class _Runner(web.AppRunner):
+    """Runs an application behind the boundary, on connections of ours.
 
     Bodies are not decompressed: a signature covers the bytes that were sent.
     """
-    return web.AppRunner(app, access_log=None, logger=log, auto_decompress=False, shutdown_timeout=drain)
+
+    def __init__(self, app: web.Application, connections: Connections) -> None:
+        super().__init__(app, access_log=None, auto_decompress=False, shutdown_timeout=GRACE)
+        self._connections = connections
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        guarded = partial(boundary, handler=made.request_handler)
+        return _Server(guarded, self._connections, request_factory=made.request_factory, **self._kwargs)
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def listening(app: web.Application, host: str, port: int, connections: Connections) -> AsyncIterator[str]:
     """Serve an application at an address, and answer its URL; StartError where the address can't be had."""
-    server = runner(app, GRACE)
-    await server.setup()
-    try:
-        try:
-            await web.TCPSite(server, host, port, backlog=BACKLOG).start()
-        except OSError as error:
-            raise StartError(f"[server]: can't listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
-        bound = server.addresses[0]
+    runner = _Runner(app, connections)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        if runner.server is None:
+            raise AssertionError("a runner that is set up has a server")
+        sockets = await _listen(host, port)
+        for opened in sockets:
+            stack.callback(Door(opened, connections, runner.server).close)
+        bound = sockets[0].getsockname()
         name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         yield f"http://{name}:{bound[1]}"
-    finally:
-        await server.cleanup()
 
 
-def _in_one_line(record: logging.LogRecord) -> bool:
-    """Log what is not HTTP in one line, so that nobody can fill the log with tracebacks; its answer is a 400."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg = f"{record.msg}: not HTTP: {one_line(error.message).replace('%', '%%')}"
-        record.exc_info = None
-        record.levelno, record.levelname = logging.INFO, "INFO"
-    return log.isEnabledFor(record.levelno)
-
-
-log.addFilter(_in_one_line)
+async def _listen(host: str, port: int) -> list[socket.socket]:
+    """Listen at every address of a host."""
+    sockets: list[socket.socket] = []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            sockets.append(socket.create_server(address, family=family, backlog=BACKLOG))
+    except OSError as error:
+        for opened in sockets:
+            opened.close()
+        unknown = isinstance(error, socket.gaierror)
+        fault = error.strerror if unknown else os.strerror(error.errno or 0)
+        raise StartError(f"[server]: can't listen on {host}:{port}: {fault}") from None
+    return sockets

@@ -47,6 +47,19 @@ async def test_every_event_arrives_and_every_figure_is_told(scenario: str, tmp_p
     assert names(tmp_path) == []
 
 
+async def test_a_soak_loses_nothing_and_tells_what_it_used(tmp_path: Path) -> None:
+    process = await bench(tmp_path, "soak", "--minutes", "0.03", "--rounds", "2", "--json")
+    output, errors = await process.communicate()
+    assert errors == b""
+    assert process.returncode == 0
+    report = json.loads(output)
+    used = {"soak_memory", "soak_open_files", "soak_latency_p50", "soak_latency_p99", "soak_file_growth"}
+    assert set(report["figures"]) == used | {"soak_rate", "soak_events", "soak_missing"}
+    assert report["events"] > 0
+    assert report["figures"]["soak_missing"]["value"] == 0
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 async def test_an_interrupted_run_leaves_nothing(sent: signal.Signals, tmp_path: Path) -> None:
     process = await bench(tmp_path, "latency", "--events", "100000")

@@ -54,6 +54,23 @@ def test_init_makes_another_secret_each_time(capsys: pytest.CaptureFixture[str])
     assert len(secrets) == 2
 
 
+def test_init_writes_a_fresh_key_that_needs_only_to_be_put_in(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = set()
+    for _ in range(2):
+        assert status("init") == 0
+        text = Path("config.toml").read_text()
+        assert tomllib.loads(text)["store"] == {}
+        Path("config.toml").write_text(text.replace("# keys = ", "keys = "))
+        (key,) = tomllib.loads(Path("config.toml").read_text())["store"]["keys"]
+        keys.add(key)
+        assert status("check") == 0
+        shown = capsys.readouterr().out
+        assert 'keys = ["***"]' in shown
+        assert key not in shown
+        Path("config.toml").unlink()
+    assert len(keys) == 2
+
+
 def test_init_leaves_an_existing_file_alone(capsys: pytest.CaptureFixture[str]) -> None:
     Path("config.toml").write_text("mine")
     assert status("init") == 1

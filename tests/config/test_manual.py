@@ -8,6 +8,7 @@ import pytest
 
 from hookd.config import Settings, read, settings_table
 from hookd.config.manual import SECTIONS
+from tests.nouns import NEW_KEY, in_base64
 
 TOP = Path(__file__).parents[2]
 MARKED = re.compile(r"<!-- settings -->\n(.*)\n<!-- /settings -->", re.DOTALL)
@@ -47,7 +48,8 @@ def test_the_shipped_configuration_shows_every_setting(uncommented: Path) -> Non
 
 
 def test_what_is_commented_out_can_be_put_in_and_is_the_default(uncommented: Path) -> None:
-    found, default = read(uncommented, {}), Settings()
+    found, default = read(uncommented, {"HOOKD_KEY": in_base64(NEW_KEY)}), Settings()
+    assert found.store.keys == (NEW_KEY,), "a key that anybody can read in the example would be none"
     assert found.delivery == default.delivery
     assert found.log == default.log
     assert found.server.max_body == default.server.max_body

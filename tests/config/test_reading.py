@@ -1,5 +1,6 @@
 """Reading the configuration: defaults, every setting, and every fault at once."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,15 @@ from hypothesis import strategies as st
 from hookd.config import Address, Settings, locate, read
 from hookd.config.kinds import Surroundings
 from hookd.config.reading import judged
+from hookd.config.words import _is_random
 from hookd.errors import ConfigError
 from hookd.model import ApiToken, Field, Handler, Scope, Source, Trigger
 from tests.config.documents import HANDLER, SOURCE, STANDARD, TOKEN, TRIGGER, faults, settings
+from tests.nouns import NEW_KEY, OLD_KEY, in_base64
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
-EVERYTHING = """
+EVERYTHING = f"""
 [server]
 host = "0.0.0.0"
 port = 0
@@ -24,6 +27,7 @@ max_body = "64KiB"
 drain = "1m"
 [store]
 url = "sqlite:data/events.db"
+keys = ["{in_base64(NEW_KEY)}", "{in_base64(OLD_KEY)}"]
 dedupe = "1h"
 [delivery]
 timeout = "500ms"
@@ -79,7 +83,7 @@ def test_without_anything_there_are_defaults(tmp_path: Path, monkeypatch: pytest
     assert found == settings(tmp_path, "")
     assert (found.server.host, found.server.port, found.server.inbound) == ("127.0.0.1", 8080, None)
     assert (found.server.max_body, found.server.drain) == (1 << 20, 20 * SECOND)
-    assert (found.store.path, found.store.dedupe) == (tmp_path / "hookd.db", 30 * DAY)
+    assert (found.store.path, found.store.keys, found.store.dedupe) == (tmp_path / "hookd.db", (), 30 * DAY)
     delivery = found.delivery
     assert (delivery.timeout, delivery.max_in_flight, delivery.per_endpoint) == (15 * SECOND, 256, 16)
     hours = (2, 5, 10, 14, 20, 24)
@@ -96,6 +100,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (found.server.host, found.server.port) == ("0.0.0.0", 0)
     assert (found.server.max_body, found.server.drain) == (64 * 1024, MINUTE)
     assert (found.store.path, found.store.dedupe) == (tmp_path / "data" / "events.db", HOUR)
+    assert found.store.keys == (NEW_KEY, OLD_KEY)
     assert (found.delivery.retry, found.delivery.jitter) == ((SECOND, MINUTE), 0.0)
     assert (found.delivery.max_in_flight, found.delivery.per_endpoint) == (8, 2)
     assert (found.delivery.timeout, found.delivery.disable_after, found.delivery.response_kept) == (500, DAY, 0)
@@ -198,7 +203,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         ("[store]\nurl = 'postgresql://me:pass@db/hookd'", "store.url"),
         ("[store]\nurl = 'sqlite::memory:'", "store.url"),
         ("[store]\nretention = '90d'", "store.retention"),
-        ("[store]\nkeys = ['k']", "store.keys"),
+        (f"[store]\nkeys = '{in_base64(NEW_KEY)}'", "store.keys"),
         ("[delivery]\nbreaker = true", "delivery.breaker"),
         ("[delivery]\njitter = 1.01", "delivery.jitter"),
         ("[delivery]\njitter = nan", "delivery.jitter"),
@@ -236,6 +241,50 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
 )
 def test_what_is_refused(tmp_path: Path, text: str, pointer: str) -> None:
     assert set(faults(tmp_path, text)) == {pointer}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "correct horse battery staple",
+        in_base64(b"correct HORSE battery staple 123"),
+        in_base64(NEW_KEY[:16]),
+        in_base64(NEW_KEY[:31]),
+        in_base64(NEW_KEY + OLD_KEY[:1]),
+        in_base64(NEW_KEY)[:-1],
+        in_base64(NEW_KEY) + " ",
+        in_base64(bytes(32)),
+        in_base64(NEW_KEY[:8] * 4),
+        NEW_KEY.hex(),
+        "schlüssel",
+    ],
+)
+def test_a_weak_key_is_refused_with_a_way_to_make_one(tmp_path: Path, key: str) -> None:
+    found = faults(tmp_path, f'[store]\nkeys = ["{in_base64(OLD_KEY)}", "{key}"]')
+    detail = "expected the base64 of 32 random bytes, as `head -c 32 /dev/urandom | base64` prints it"
+    assert found == {"store.keys[1]": detail}
+
+
+@given(st.binary())
+def test_a_key_of_random_bytes_is_taken(noise: bytes) -> None:
+    key = sha256(noise).digest()  # as random as a hash is
+    assert _is_random(key)
+    assert not _is_random(key[:15] + key[:1] * 17)
+
+
+def test_a_key_stands_once(tmp_path: Path) -> None:
+    keys = [in_base64(key) for key in (NEW_KEY, OLD_KEY, NEW_KEY)]
+    assert faults(tmp_path, f"[store]\nkeys = {keys}") == {"store.keys": "expected each key once"}
+
+
+def test_keys_are_secrets_like_others(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(in_base64(OLD_KEY) + "\n")
+    text = '[store]\nkeys = [{ env = "NEW" }, { file = "key" }]'
+    assert settings(tmp_path, text, {"NEW": in_base64(NEW_KEY)}).store.keys == (NEW_KEY, OLD_KEY)
+    assert faults(tmp_path, text) == {"store.keys[0]": "the environment has no variable 'NEW'"}
+    environment = {"HOOKD_STORE__KEYS": f'["{in_base64(OLD_KEY)}"]'}
+    assert settings(tmp_path, "", environment).store.keys == (OLD_KEY,)
+    assert set(faults(tmp_path, "", {"HOOKD_STORE__KEYS": "['weak']"})) == {"HOOKD_STORE__KEYS[0]"}
 
 
 def test_both_a_hash_and_a_token_are_one_too_many(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_schedule_is_used_once_and_then_it_failed(schedule: list[int], outco
 
 
 def test_a_failure_says_what_was_exhausted() -> None:
-    assert decide(FAILED, 0, (), 0.1, NOW, random.Random(1)).reason == "the only attempt failed"
+    assert decide(FAILED, 0, (), 0.1, NOW, random.Random(1)).reason == "the only attempt of the schedule failed"
     assert decide(FAILED, 2, (1, 1), 0.1, NOW, random.Random(1)).reason == "all 3 attempts of the schedule failed"
 
 

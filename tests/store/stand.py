@@ -1,7 +1,9 @@
 """A store on a real file, its clock in the test's hand, and the few calls that most tests of it begin with."""
 
 import asyncio
+import os
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,13 +17,26 @@ from hookd.ids import IdFactory
 from hookd.lanes import Lanes
 from hookd.model import Attempt, Delivery, Endpoint, Event, Handler, Origin, Outcome, Status
 from hookd.policy.retry import decide
-from hookd.store import Accepted, Committed, DeliveryFilter, DeliveryRecord, Draft, Page, Result, Store, open_store
-from tests.nouns import ENDPOINT
+from hookd.store import (
+    Accepted,
+    Committed,
+    DeliveryFilter,
+    DeliveryRecord,
+    Draft,
+    Page,
+    Result,
+    Store,
+    Vault,
+    open_store,
+)
+from tests.nouns import ENDPOINT, NEW_KEY, OLD_KEY
 
 SECOND = 1000
 DAY = 86_400_000
 NOW = ENDPOINT.created_at
 DEDUPE = 30 * DAY
+PATIENCE = 30.0
+"""Seconds after which what should have happened fails the test."""
 SEEDS = count(1)
 """A store that is opened again must not make the ids of before."""
 SCHEDULE = (5 * SECOND, 300 * SECOND)
@@ -32,6 +47,10 @@ Open = Callable[[Path, Callable[[], int], IdFactory], AbstractAsyncContextManage
 
 def sqlite(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
     return open_store(folder / "hookd.db", clock, ids, DEDUPE)
+
+
+def encrypted(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
+    return open_store(folder / "hookd.db", clock, ids, DEDUPE, Vault((NEW_KEY, OLD_KEY), os.urandom))
 
 
 @dataclass
@@ -144,9 +163,10 @@ class Stand:
 
     async def mended(self) -> None:
         """Wait until the store commits again."""
-        while self.store.fault is not None:
-            self.committed.clear()
-            await self.committed.wait()
+        async with asyncio.timeout(PATIENCE):
+            while self.store.fault is not None:
+                self.committed.clear()
+                await self.committed.wait()
 
 
 @asynccontextmanager
@@ -164,3 +184,18 @@ async def stand_on(open_in: Open, folder: Path, clock: list[int] | None = None) 
         finally:
             store.stop()
             await stand.committing
+
+
+async def fill(stand: Stand) -> None:
+    """Let the file grow no further, and take what room is left in it."""
+
+    def full(raw: sqlite3.Connection) -> None:
+        pages = raw.execute("PRAGMA page_count").fetchone()[0]
+        raw.execute(f"PRAGMA max_page_count = {pages}")
+
+    await stand.store._writer.run(full)
+
+
+async def empty(stand: Stand) -> None:
+    """Let the file grow again."""
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))

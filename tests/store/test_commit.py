@@ -13,7 +13,7 @@ from hookd.model import Outcome, Status
 from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.nouns import ENDPOINT
-from tests.store.stand import Stand
+from tests.store.stand import Stand, empty, fill
 
 
 class BrokenError(Exception):
@@ -112,21 +112,6 @@ async def _permit(stand: Stand) -> None:
 
 
 # The storage at fault.
-
-
-async def fill(stand: Stand) -> None:
-    """Let the file grow no further, and take what room is left in it."""
-
-    def full(raw: sqlite3.Connection) -> None:
-        pages = raw.execute("PRAGMA page_count").fetchone()[0]
-        raw.execute(f"PRAGMA max_page_count = {pages}")
-
-    await stand.store._writer.run(full)
-
-
-async def empty(stand: Stand) -> None:
-    """Let the file grow again."""
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))
 
 
 LARGE = b"x" * 100_000

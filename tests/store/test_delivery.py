@@ -402,7 +402,7 @@ async def test_a_dead_letter_is_told_to_its_tenant(stand: Stand) -> None:
         "event_type": "purchase",
         "endpoint": "ep_1",
         "attempt_count": 1,
-        "reason": "the only attempt failed",
+        "reason": "the only attempt of the schedule failed",
         "last_error": "no answer",
     }
 

@@ -10,9 +10,16 @@ from hookd.errors import Conflict, NotFound
 from hookd.model import Endpoint, EndpointState, Origin, Outcome, PreviousSecret, Status
 from hookd.store import Page
 from tests.nouns import ENDPOINT
-from tests.store.stand import DAY, SCHEDULE, SECOND, Open, Stand, stand_on
+from tests.store.stand import DAY, SCHEDULE, SECOND, Open, Stand, encrypted, sqlite, stand_on
 
 GONE = 410
+
+
+@pytest.fixture(params=[sqlite, encrypted], ids=lambda store: store.__name__)
+def open_in(request: pytest.FixtureRequest) -> Open:
+    """All that is said of endpoints holds of encrypted ones."""
+    opened: Open = request.param
+    return opened
 
 
 async def change(stand: Stand, **changes: object) -> Endpoint:

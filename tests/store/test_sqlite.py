@@ -14,8 +14,9 @@ from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Status
 from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store
-from hookd.store.sqlite import _expand, connect, migrations
+from hookd.store.sqlite import FileLock, _expand, _step, connect, migrations, owner_mark, schema
 from hookd.store.statement import Query, Steps, statements
+from hookd.store.vault import PLAIN
 from tests.store.stand import Open, Stand, stand_on
 
 FILES = ("accept", "claim", "deliveries", "endpoints", "events", "record")
@@ -55,8 +56,8 @@ def written() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("file", "name"), list(written()))
 async def test_no_statement_reads_a_whole_table(connection: Any, file: str, name: str) -> None:
-    if (file, name) == ("endpoints", "count_by_state"):
-        return  # it counts them all, along an index
+    if (file, name) in (("endpoints", "count_by_state"), ("endpoints", "key_ids")):
+        return  # they go through all endpoints, along an index
     steps = await connection.run(plan, Query(getattr(statements(file), name), {}))
     assert scans(steps) == []
 
@@ -97,11 +98,17 @@ async def test_other_lists_go_along_the_sequence_and_sort_nothing(connection: An
 
 @pytest.mark.parametrize("tenant", [None, "t"])
 async def test_lists_of_events_and_endpoints(connection: Any, tenant: str | None) -> None:
-    for query in (first(events.events(tenant, Page(50))), first(endpoints.endpoints(tenant, Page(50)))):
+    for query in (first(events.events(tenant, Page(50))), first(endpoints.endpoints(tenant, Page(50), PLAIN))):
         steps = await connection.run(plan, query)
         assert scans(steps) == []
         assert not [step for step in steps if "TEMP B-TREE" in step], steps
         assert tenant is None or any("_tenant" in step for step in steps), steps
+
+
+async def test_what_is_to_be_encrypted_anew_is_found_along_an_index(connection: Any) -> None:
+    steps = await connection.run(plan, first(endpoints.reencrypt(PLAIN, 5)))
+    assert scans(steps) == []
+    assert any("endpoints_key_id" in step for step in steps), steps
 
 
 @pytest.mark.parametrize(
@@ -164,13 +171,40 @@ async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
     )
 
 
+async def test_a_migration_that_another_process_has_just_done_is_not_done_again(connection: Any) -> None:
+    number, sql = migrations()[-1]
+    await connection.run(_step, number, sql)
+    assert await connection.run(schema) == number
+    with pytest.raises(sqlite3.OperationalError, match="duplicate column"):
+        await connection.run(_step, number + 1, sql)
+    assert await connection.run(schema) == number
+    await connection.run(_step, number + 1, "CREATE TABLE further (number INTEGER);")
+    assert await connection.run(schema) == number + 1
+
+
+async def test_the_owner_of_a_file_is_known_to_others_while_it_lives(tmp_path: Path) -> None:
+    path = tmp_path / "hookd.db"
+    assert owner_mark(path) is None
+    for mark in ("first and longer", "second"):
+        lock = FileLock(path, mark)
+        assert owner_mark(path) == mark
+        lock.release()
+        assert owner_mark(path) is None
+
+
+async def test_a_lock_that_can_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "hookd.db.lock").symlink_to("/dev/full")
+    with pytest.raises(StartError, match=r"can't write .*hookd\.db\.lock: "):
+        FileLock(tmp_path / "hookd.db", "mark")
+
+
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "No such file or directory" in await refused(tmp_path / "missing" / "hookd.db")
 
 
 async def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "hookd.db").mkdir()
-    assert "unable to open database file" in await refused(tmp_path / "hookd.db")
+    assert "Is a directory" in await refused(tmp_path / "hookd.db")
 
 
 async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand) -> None:
@@ -179,6 +213,15 @@ async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand)
         return [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
     assert await stand.store._writer.run(pragmas) == ["wal", 2, 2]
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("hookd.db*") if path.suffix != ".lock"}
+
+
+async def test_a_new_file_is_its_owners_alone(stand: Stand, tmp_path: Path) -> None:
+    await stand.endpoint()
+    assert modes(tmp_path) == dict.fromkeys(("hookd.db", "hookd.db-wal", "hookd.db-shm"), 0o600)
 
 
 async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Path) -> None:

@@ -5,15 +5,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from hookd.web.server import runner
+from hookd.web.connections import Connections
+from hookd.web.server import listening
+
+PLENTY = 1000
 
 
 @asynccontextmanager
-async def serve(app: web.Application) -> AsyncIterator[str]:
-    server = runner(app, drain=1)
-    await server.setup()
-    try:
-        await web.TCPSite(server, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{server.addresses[0][1]}/"
-    finally:
-        await server.cleanup()
+async def serve(app: web.Application, connections: Connections | None = None) -> AsyncIterator[str]:
+    async with listening(app, "127.0.0.1", 0, connections or Connections(PLENTY)) as url:
+        yield url + "/"

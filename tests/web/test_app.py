@@ -95,6 +95,16 @@ async def test_metrics_are_in_the_text_format(stand: Stand) -> None:
     assert "hookd_outbox_oldest_due_seconds 2.0" in lines
 
 
+async def test_what_waits_for_a_paused_endpoint_is_not_overdue(stand: Stand) -> None:
+    endpoint = await stand.endpoint()
+    await stand.call("PATCH", f"/api/v1/endpoints/{endpoint['id']}", {"state": "paused"})
+    await stand.publish()
+    stand.clock[0] += 2000
+    lines = (await stand.call("GET", "/metrics")).text.splitlines()
+    assert 'hookd_outbox_depth{status="pending"} 1.0' in lines
+    assert "hookd_outbox_oldest_due_seconds 0.0" in lines
+
+
 async def test_metrics_are_of_all_tenants_and_for_no_token_that_is_bound_to_one(stand: Stand) -> None:
     stand.use(tokens=(token("acme", *Scope, tenant="acme"), token("all", Scope.READ)))
     assert (await stand.call("GET", "/metrics", token="all")).status == 200

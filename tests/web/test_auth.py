@@ -1,3 +1,4 @@
+import logging
 from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
 
@@ -6,7 +7,6 @@ from aiohttp import ClientSession, web
 
 from hookd.model import ApiToken, Scope
 from hookd.web.auth import admit
-from hookd.web.problems import boundary
 from tests.web.serving import serve
 
 Headers = Mapping[str, str] | list[tuple[str, str]] | None
@@ -21,7 +21,7 @@ def application(*tokens: ApiToken) -> web.Application:
         caller = admit(request, tokens, None if scope == "open" else Scope(scope))
         return web.json_response({"name": caller.name, "tenant": caller.tenant})
 
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     app.router.add_route("*", "/{scope}", act)
     return app
 
@@ -75,11 +75,17 @@ async def test_a_token_without_the_scope_is_told_which_one(guarded: str) -> None
         "Bearer a b",
     ],
 )
-async def test_anybody_else_is_asked_for_a_token(guarded: str, value: str | None) -> None:
+async def test_anybody_else_is_asked_for_a_token(
+    guarded: str, value: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "hookd")
     status, document, headers = await call(guarded + "read", headers={"Authorization": value} if value else None)
     assert status == 401
     assert headers["WWW-Authenticate"].startswith('Bearer realm="hookd"')
     assert "read-me" not in str(document)
+    [record] = caplog.records
+    assert (record.message, getattr(record, "fields", {})["status"]) == ("refused a request", 401)
+    assert "read-me" not in str(record.__dict__)
 
 
 async def test_two_tokens_are_none(guarded: str) -> None:

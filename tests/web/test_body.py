@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookd.errors import InvalidInput
-from hookd.web import body
 from hookd.web.body import members, read_body
-from hookd.web.problems import RequestError, boundary
+from hookd.web.problems import RequestError
 from tests.web.serving import serve
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -112,7 +111,7 @@ async def echo(request: web.Request) -> web.Response:
 
 @pytest.fixture
 async def echoing() -> AsyncIterator[str]:
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     app.router.add_route("*", "/", echo)
     async with serve(app) as url:
         yield url
@@ -154,12 +153,6 @@ async def exchange(url: str, request: bytes) -> bytes:
     return answer.split(b"\r\n")[0]
 
 
-async def test_a_body_that_never_comes_is_not_waited_for(echoing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "PATIENCE", 0.05)
-    line = await exchange(echoing, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12")
-    assert line.startswith(b"HTTP/1.1 408")
-
-
 async def test_broken_chunks_are_a_bad_request_without_a_traceback_in_the_log(
     echoing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,7 +173,7 @@ async def test_a_client_that_goes_away_leaves_no_traceback(caplog: pytest.LogCap
         finally:
             ended.set()
 
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     app.router.add_post("/", read)
     async with serve(app) as url:
         host, port = url.removeprefix("http://").rstrip("/").split(":")

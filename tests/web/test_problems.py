@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, StartError, Unavailable
 from hookd.text import printable
-from hookd.web.problems import PHRASES, RequestError, boundary, pointer, problem, wrong_method
+from hookd.web.problems import PHRASES, RequestError, pointer, problem, wrong_method
 from tests.web.serving import serve
 
 Raising = tuple[str, list[Exception]]
@@ -24,7 +24,7 @@ async def raising() -> AsyncIterator[Raising]:
     async def fail(request: web.Request) -> web.Response:
         raise errors[0]
 
-    app = web.Application(middlewares=[boundary])
+    app = web.Application()
     app.router.add_get("/", fail)
     async with serve(app) as url:
         yield url, errors

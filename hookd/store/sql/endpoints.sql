@@ -1,17 +1,17 @@
 -- name: insert
 INSERT INTO endpoints (id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers,
     max_in_flight, timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts,
-    created_at, updated_at)
+    created_at, updated_at, key_id)
 VALUES (:id, :tenant, :url, :event_types, :description, :scheme, :token, :secret, :previous_secrets, :headers,
     :max_in_flight, :timeout, :retry, :metadata, :state, :state_reason, :state_since, :failing_since,
-    :failing_attempts, :created_at, :updated_at);
+    :failing_attempts, :created_at, :updated_at, :key_id);
 
 -- name: update
 UPDATE endpoints SET url = :url, event_types = :event_types, description = :description, scheme = :scheme,
     token = :token, secret = :secret, previous_secrets = :previous_secrets, headers = :headers,
     max_in_flight = :max_in_flight, timeout = :timeout, retry = :retry, metadata = :metadata, state = :state,
     state_reason = :state_reason, state_since = :state_since, failing_since = :failing_since,
-    failing_attempts = :failing_attempts, updated_at = :updated_at
+    failing_attempts = :failing_attempts, updated_at = :updated_at, key_id = :key_id
 WHERE id = :id;
 
 -- name: update_failing
@@ -23,7 +23,8 @@ DELETE FROM endpoints WHERE id = :id;
 
 -- name: read
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
-    timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at
+    timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
+    key_id
 FROM endpoints WHERE id = :id;
 
 -- name: subscribe
@@ -38,11 +39,17 @@ DELETE FROM subscriptions WHERE endpoint = :id;
 SELECT DISTINCT endpoint FROM subscriptions
 WHERE tenant = :tenant AND pattern IN (SELECT value FROM json_each(:patterns)) ORDER BY endpoint;
 
+-- name: paused
+SELECT id FROM endpoints WHERE state = 'paused';
+
 -- name: count_by_state
 SELECT state, count(*) FROM endpoints GROUP BY state;
+
+-- name: key_ids
+SELECT DISTINCT key_id FROM endpoints;
 
 -- name: page
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    sequence
+    key_id, sequence
 FROM endpoints
