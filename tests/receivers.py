@@ -44,6 +44,10 @@ class Connection:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
+    def half_close(self) -> None:
+        """Say that nothing more will come; what the other side sends still arrives."""
+        self.writer.write_eof()
+
     async def ended(self) -> None:
         """Wait until the other side has closed."""
         while await self.reader.read(65536):
@@ -74,9 +78,9 @@ class Receiver:
     def __init__(
         self, behave: Behaviour | None = None, *, talk: Talk | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
-        """`talk` has the connection from its first byte on, in place of `behave`."""
+        """`talk` has the connection from its first byte on, in place of `listen`."""
         self.behave = behave or answering(OK)
-        self._talk = talk or self._listen
+        self.talk = talk or self.listen
         self.requests: list[Request] = []
         self.connections = 0
         self._tls = tls
@@ -107,7 +111,7 @@ class Receiver:
 
     async def _serve(self, connection: Connection) -> None:
         try:
-            await self._talk(connection)
+            await self.talk(connection)
         except (asyncio.IncompleteReadError, ConnectionError):
             return  # the other side has had enough
         finally:
@@ -115,7 +119,8 @@ class Receiver:
             with suppress(ConnectionError):
                 await connection.writer.wait_closed()
 
-    async def _listen(self, connection: Connection) -> None:
+    async def listen(self, connection: Connection) -> None:
+        """Read requests, and behave at each."""
         while not connection.writer.is_closing():
             request = await _read(connection.reader)
             self.requests.append(request)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
@@ -9,6 +10,7 @@ import pytest
 import trustme
 
 from hookd.egress import Guard, Session, open_session
+from hookd.egress.wire import LARGE
 from tests.receivers import OK, Connection, Receiver, Request, answering
 
 OPEN = Guard(["loopback"])
@@ -107,6 +109,27 @@ async def test_a_connection_that_the_receiver_closes_is_not_used_again() -> None
     assert receiver.connections == 2
 
 
+async def test_a_receiver_that_answers_but_does_not_read_is_not_asked_again_there() -> None:
+    async def talk(connection: Connection) -> None:
+        for _ in range(2):
+            await connection.reader.readuntil(b"\r\n\r\nx")
+            await connection.send(OK)
+        await asyncio.Event().wait()
+
+    async with Receiver(talk=talk) as receiver, open_session(OPEN) as session:
+        await ask(session, receiver.url())
+        [(_, connection)] = session._kept[next(iter(session._kept))]
+        assert connection.transport is not None
+        narrow(connection.transport)
+        await ask(session, receiver.url(), b"x" * LARGE)
+        assert session._count == 0, "what it has not read would grow with every request"
+
+
+def narrow(transport: asyncio.Transport) -> None:
+    """Have the kernel take as little as it can of what is written."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+
+
 async def test_closing_closes_what_is_kept_and_what_is_in_use() -> None:
     ends = asyncio.Semaphore(0)
 
@@ -126,6 +149,20 @@ async def test_closing_closes_what_is_kept_and_what_is_in_use() -> None:
             await ends.acquire()
         in_use.end()
         assert session._count == 0
+
+
+async def test_closing_ends_a_body_that_is_being_read() -> None:
+    async def behave(connection: Connection, request: Request) -> None:
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome")
+
+    async with asyncio.timeout(10), Receiver(behave) as receiver:
+        session = open_session(OPEN)
+        answer = await session.post(receiver.url(), {}, b"x")
+        reading = asyncio.create_task(answer.content.read())
+        await asyncio.sleep(0)
+        await session.close()
+        assert (await reading, answer.whole) == (b"some", False)
+        answer.end()
 
 
 async def test_a_proxy_is_told_the_whole_url_and_its_own_credentials(receiver: Receiver) -> None:

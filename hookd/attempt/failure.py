@@ -40,6 +40,8 @@ def explain(error: Exception, url: str, timeout: int) -> Result:
             outcome, text = Outcome.CONNECT, f"the proxy {_refusal(error)}"
         case aiohttp.ClientHttpProxyError():
             outcome, text = Outcome.CONNECT, f"the proxy answered {error.status} for {where}"
+        case aiohttp.ClientConnectorError(os_error=ConnectionResetError()) if parsed.scheme == "https":
+            outcome, text = Outcome.TLS, f"{host}: it ended the connection amid the handshake"
         case aiohttp.ClientConnectorError():
             outcome, text = Outcome.CONNECT, f"{where} {_refusal(error)}"
         case TimeoutError():

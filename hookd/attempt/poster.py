@@ -79,7 +79,7 @@ class Poster:
         try:
             with self._deadlines.within(timeout / 1000):
                 answer = await self._session.post(endpoint.url, headers, payload)
-                complete = await read_body(answer.content, body)
+                complete = await read_body(answer.content, body) and answer.whole
         except (ClientError, HttpProcessingError, OSError, BlockedAddress) as error:
             if answer is None:
                 return explain(error, endpoint.url, timeout)

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
@@ -102,7 +103,7 @@ async def flow(port: int, path: str, body: str, rate: int, seconds: float) -> An
     """POST at a rate, whatever the answers take, as far as the connections go; answer how many were answered."""
     tide = Flow(request_bytes(port, path, body))
     opened = [await _connect(port, tide.answered, tide.failed) for _ in range(_FLOW_CONNECTIONS)]
-    tide.idle += opened
+    tide.idle.extend(opened)
     started = time.monotonic()
     while (passed := time.monotonic() - started) < seconds and not tide.ended.done():
         tide.send_until(int(passed * rate))
@@ -115,12 +116,12 @@ async def flow(port: int, path: str, body: str, rate: int, seconds: float) -> An
 
 
 class Flow:
-    """Sends requests as they fall due, each over a connection that is idle."""
+    """Sends requests as they fall due, each over the connection that has been idle for longest, lest it be closed."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
         self._closing = False
-        self.idle: list[Connection] = []
+        self.idle: deque[Connection] = deque()
         self.sent = 0
         self._answered = 0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -129,7 +130,7 @@ class Flow:
         """Send until so many have been sent, or no connection is idle."""
         while self.sent < count and self.idle:
             self.sent += 1
-            self.idle.pop().send(self._request)
+            self.idle.popleft().send(self._request)
 
     def close(self) -> None:
         """Send no more: it ends once all is answered."""

@@ -47,12 +47,13 @@ class Target(NamedTuple):
 class Answer:
     """An answer whose head has come; `content` is its body as it comes. `end` it in any case."""
 
-    __slots__ = ("_connection", "_key", "_session", "content", "headers", "status")
+    __slots__ = ("_connection", "_key", "_session", "_wire", "content", "headers", "status")
 
     def __init__(
         self,
         message: RawResponseMessage,
         content: StreamReader,
+        wire: Wire,
         session: "Session",
         key: ConnectionKey,
         connection: Connection,
@@ -60,9 +61,15 @@ class Answer:
         self.status = message.code
         self.headers = message.headers
         self.content = content
+        self._wire = wire
         self._session = session
         self._key = key
         self._connection = connection
+
+    @property
+    def whole(self) -> bool:
+        """Say whether nothing is missing at the end of its body."""
+        return self._wire.whole
 
     def end(self) -> None:
         """Keep the connection for another request, or close it where more of this answer could come."""
@@ -125,7 +132,7 @@ class Session:
         except BaseException:
             connection.close()
             raise
-        return Answer(message, content, self, target.key, connection)
+        return Answer(message, content, wire, self, target.key, connection)
 
     def _aim(self, url: str) -> Target:
         dialled = ClientRequest("POST", URL(url), loop=self._loop, proxy=self._proxy)
@@ -163,7 +170,8 @@ class Session:
 
     def keep(self, key: ConnectionKey, connection: Connection) -> None:
         """Keep a connection whose answer has ended; close one that can carry no other request."""
-        if self._closed or connection.closed or self._count >= self._most:
+        wire = connection.protocol
+        if not isinstance(wire, Wire) or not wire.rest() or self._closed or self._count >= self._most:
             connection.close()
             return
         kept = self._kept.get(key)

@@ -21,10 +21,10 @@ PHRASES = {
     HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
 }
 """The phrases of RFC 9110, where older Pythons know them by others."""
-UNWELCOME = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-"""What the log tells of: who tries tokens one after another should be seen."""
 LONGEST_SEGMENT = 128
 """Characters of a name that are repeated in a pointer."""
+UNWELCOME = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""What the log tells of: who tries tokens one after another should be seen."""
 FRAGMENT = "!$&'()*+,;=:@-._~?"
 """What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
 
