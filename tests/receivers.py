@@ -70,13 +70,18 @@ def answering(data: bytes, *, close: bool = False) -> Behaviour:
 
 
 class Receiver:
-    """A TCP server on 127.0.0.1 that reads requests and leaves the answer to a behaviour.
+    """A TCP server on loopback that reads requests and leaves the answer to a behaviour.
 
     It keeps every request, and counts the connections.
     """
 
     def __init__(
-        self, behave: Behaviour | None = None, *, talk: Talk | None = None, tls: ssl.SSLContext | None = None
+        self,
+        behave: Behaviour | None = None,
+        *,
+        talk: Talk | None = None,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         """`talk` has the connection from its first byte on, in place of `listen`."""
         self.behave = behave or answering(OK)
@@ -84,10 +89,11 @@ class Receiver:
         self.requests: list[Request] = []
         self.connections = 0
         self._tls = tls
+        self._host = host
         self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, self._host, 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -99,9 +105,9 @@ class Receiver:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    def url(self, path: str = "/hook", host: str = "127.0.0.1") -> str:
+    def url(self, path: str = "/hook", host: str | None = None) -> str:
         """Answer the URL of a path here."""
-        return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
+        return f"{'https' if self._tls else 'http'}://{host or self._host}:{self.port}{path}"
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

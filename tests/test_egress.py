@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator, Mapping
 
 import pytest
-from aiohttp import ClientError
 from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
@@ -13,6 +12,7 @@ from yarl import URL
 from hookd.egress import Guard, Session, check_url, literal, open_session
 from hookd.egress.resolver import LOOKUPS, GuardedResolver
 from hookd.errors import BlockedAddress
+from tests.inside import NOTATIONS
 from tests.receivers import Connection, Receiver, Request
 
 
@@ -22,93 +22,13 @@ async def status_of(session: Session, url: str, headers: Mapping[str, str] = {})
     return answer.status
 
 
-LOOPBACK = [
-    "127.0.0.1",
-    "127.0.0.1.",
-    "127.1",
-    "127.1.",
-    "127.0.1",
-    "127.255.255.254",
-    "2130706433",
-    "017700000001",
-    "0x7f000001",
-    "0x7f.1",
-    "0x7F.0x0.0x0.0x1",
-    "0177.0.0.1",
-    "0177.1",
-    "127.0x1",
-    "%31%32%37.0.0.1",
-    "127%2e0%2e0%2e1",
-    "%30x7f.1",
-    "\uff11\uff12\uff17.0.0.1",  # digits of full width
-    "①②⑦.⓪.⓪.①",
-    "127。0。0。1",
-    "127\uff0e0\uff0e0\uff0e1",  # dots of full width
-    "[::1]",
-    "[0:0:0:0:0:0:0:1]",
-    "[::ffff:127.0.0.1]",
-    "[::ffff:7f00:1]",
-    "[0:0:0:0:0:ffff:7f00:0001]",
-]
-
-OTHERS = [
-    "0.0.0.0",
-    "0",
-    "0x0",
-    "10.0.0.1",
-    "167772161",
-    "172.16.0.1",
-    "172.31.255.255",
-    "192.168.1",
-    "169.254.169.254",
-    "0xa9fea9fe",
-    "2852039166",
-    "[::ffff:169.254.169.254]",
-    "100.64.0.1",
-    "192.0.0.192",
-    "192.0.2.1",
-    "192.88.99.1",
-    "198.18.0.1",
-    "198.51.100.1",
-    "203.0.113.1",
-    "224.0.0.1",
-    "239.255.255.255",
-    "240.0.0.1",
-    "255.255.255.255",
-    "[::]",
-    "[::127.0.0.1]",
-    "[64:ff9b::7f00:1]",
-    "[64:ff9b:1::7f00:1]",
-    "[2002:7f00:1::]",
-    "[2001::1]",
-    "[2001:db8::1]",
-    "[3fff::1]",
-    "[100::1]",
-    "[fc00::1]",
-    "[fd00:ec2::254]",
-    "[fe80::1]",
-    "[fe80::1%25lo]",
-    "[fec0::1]",
-    "[ff02::1]",
-    "[5f00::1]",
-    "[4000::1]",
-]
-
 PUBLIC = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "192.167.255.255", "100.128.0.0", "2606:4700::1111", "2a00::1"]
 
 
-@pytest.mark.parametrize("host", LOOPBACK + OTHERS)
+@pytest.mark.parametrize("host", NOTATIONS)
 def test_a_blocked_address_is_refused_in_every_notation(host: str) -> None:
     with pytest.raises(ValueError, match=r" is [\w -]+; add it to \[network\] allow$"):
         check_url(f"http://{host}/hook", Guard())
-
-
-@pytest.mark.parametrize("host", LOOPBACK)
-async def test_a_blocked_address_is_never_dialled_in_any_notation(host: str) -> None:
-    async with Receiver() as receiver, open_session(Guard()) as session:
-        with pytest.raises((BlockedAddress, ClientError)):
-            await session.post(receiver.url(host=host), {}, b"")
-        assert receiver.connections == 0
 
 
 @pytest.mark.parametrize("address", PUBLIC)
@@ -417,11 +337,3 @@ async def test_a_proxy_is_dialled_unjudged_and_gets_what_it_alone_can_resolve() 
     async with Receiver() as proxy, open_session(Guard(), proxy=proxy.url("")) as session:
         assert await status_of(session, "http://only-the-proxy-knows.invalid/hook") == 200
         assert proxy.requests[0].line == "POST http://only-the-proxy-knows.invalid/hook HTTP/1.1"
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "[::ffff:127.0.0.1]", "localhost", "10.0.0.1"])
-async def test_a_blocked_target_does_not_reach_the_proxy(host: str) -> None:
-    async with Receiver() as proxy, open_session(Guard(), proxy=proxy.url("")) as session:
-        with pytest.raises(BlockedAddress):
-            await session.post(f"http://{host}/hook", {}, b"")
-        assert proxy.connections == 0

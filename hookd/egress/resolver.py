@@ -22,11 +22,13 @@ class GuardedResolver(AbstractResolver):
     """Resolves names, and refuses one altogether of which any address may not be dialled.
 
     Its threads are its own, since uvloop has four for the look-ups of a whole process. Whoever asks what is being
-    looked up already waits for the same answer.
+    looked up already waits for the same answer. `for_proxy`: a proxy may dial what this machine could not, and so
+    all addresses are asked for.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, *, for_proxy: bool = False) -> None:
         self._guard = guard
+        self._flags = 0 if for_proxy else socket.AI_ADDRCONFIG
         self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup")
         self._under_way: dict[_Question, asyncio.Future[list[ResolveResult]]] = {}
 
@@ -48,7 +50,7 @@ class GuardedResolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, question: _Question) -> asyncio.Future[list[ResolveResult]]:
-        lookup = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, *question)
+        lookup = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, *question, self._flags)
         self._under_way[question] = lookup
         lookup.add_done_callback(partial(self._end, question))
         return lookup
@@ -59,10 +61,10 @@ class GuardedResolver(AbstractResolver):
             lookup.exception()  # whoever still waits raises it; where nobody does, asyncio would log it
 
 
-def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+def _look_up(host: str, port: int, family: socket.AddressFamily, flags: int) -> list[ResolveResult]:
     """Ask the system for a name's addresses, as it is set up to find them."""
     try:
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=flags)
     except UnicodeError as error:  # a name that DNS can't even ask for
         raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
     return [_result(host, port, *info) for info in found]

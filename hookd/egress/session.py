@@ -225,7 +225,7 @@ def open_session(
     The proxy is dialled unjudged, since the operator named it. `trusted` stands in for the system's certificates;
     of the connections, `kept` at most are kept idle, for `keep_alive` seconds.
     """
-    resolver = GuardedResolver(guard)
+    resolver = GuardedResolver(guard, for_proxy=proxy is not None)
     connector = Connector(guard, resolver, proxy=proxy is not None, trusted=trusted)
     behind = None if proxy is None else URL(proxy)
     return Session(guard, resolver, connector, proxy=behind, keep_alive=keep_alive, kept=kept)
