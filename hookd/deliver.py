@@ -88,6 +88,9 @@ class Deliverer:
         """Claim once, from the lanes that are due and have room."""
         lanes = self._lanes.pick(self._clock(), LANES_PER_CLAIM)
         if not lanes:
+            if self._lanes.squeezed and self._ahead.lanes:
+                self._put_all_back()
+                self._wake.set()
             return
         try:
             await self._store.claim(lanes)
@@ -187,12 +190,16 @@ class Deliverer:
             self._spawn(following)
 
     def _put_back(self, lane: str) -> None:
-        """Put back what was claimed ahead: its endpoint has changed, or it was cancelled, or the daemon stops."""
+        """Put back what was claimed ahead: its endpoint has changed, it was cancelled, or its place is wanted."""
         ahead = self._ahead.withdraw(lane)
         if ahead:
             for _ in ahead:
                 self._lanes.finish(lane)
             self._store.release(ahead)
+
+    def _put_all_back(self) -> None:
+        for lane in self._ahead.lanes:
+            self._put_back(lane)
 
     def _conclude(self, delivery: Delivery, attempt: Attempt, schedule: tuple[int, ...] | None = None) -> None:
         """Decide what the attempt means, and record both."""
@@ -250,8 +257,7 @@ class Deliverer:
         self._wake.set()
         with suppress(Unavailable):
             await self._store.flush()  # what is being committed may have claimed while there still was room
-        for lane in self._ahead.lanes:
-            self._put_back(lane)
+        self._put_all_back()
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=seconds)
         abandoned = dict(self._attempts)

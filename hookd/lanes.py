@@ -113,6 +113,13 @@ class Lanes:
         """Whether as many attempts are under way as may be, all together."""
         return self._all.running >= self._all.limit
 
+    @property
+    def squeezed(self) -> bool:
+        """Whether a lane is due and has room, and nothing but what others have claimed ahead keeps it from it."""
+        if self.full or self._all.room > 0:
+            return False
+        return any(lane.claimed < lane.limit for lane in self._ready.values())
+
     def end(self, identity: str) -> bool:
         """End an attempt, and free its place; answer whether something may be waiting for it."""
         lane = self._lanes[identity]
@@ -120,9 +127,12 @@ class Lanes:
         self._all.running -= 1
         return self._finish(lane)
 
-    def finish(self, identity: str) -> bool:
-        """Free the place of a claimed delivery; answer whether something may be waiting for it."""
-        return self._finish(self._lane(identity))
+    def finish(self, identity: str) -> None:
+        """Free the place of a claimed delivery of which no attempt was begun, so that it tells nothing of the pace."""
+        lane = self._lane(identity)
+        lane.mark += 1
+        self._all.mark += 1
+        self._finish(lane)
 
     def _finish(self, lane: Lane) -> bool:
         lane.finished += 1

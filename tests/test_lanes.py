@@ -52,6 +52,10 @@ class World:
     def ask(self) -> None:
         """Pick lanes to claim from; attempts may end before the claim is on disk."""
         self.asked = self.asked or self.lanes.pick(self.now, MOST)
+        if not self.asked and self.lanes.squeezed:
+            for name in self.ahead.lanes:
+                self.put_back(name)
+            self.asked = self.lanes.pick(self.now, MOST)
 
     def commit(self) -> list[str]:
         """Claim from the lanes that were picked, and begin the attempts."""
@@ -203,6 +207,24 @@ def test_backlogs_share_what_there_is() -> None:
             while world.in_flight[name]:
                 world.end(name)
     assert max(sent.values()) - min(sent[name] for name in NAMES) <= 4, sent
+
+
+def test_what_one_lane_has_claimed_ahead_keeps_no_other_from_a_place() -> None:
+    world = World(lanes=Lanes(4, 2))
+    world.waiting["a"] = [0] * 100
+    world.lanes.make_due("a", 0)
+    world.claim()
+    while world.lanes.in_flight < 4:
+        world.ask()
+        world.end("a")
+        world.commit()
+    assert (world.in_flight["a"], world.claimed_ahead["a"]) == (2, 2)
+    while world.lanes._all.room > 0:  # claims that come upon nothing, while all attempts hang
+        world.lanes.make_due("c", 0)
+        world.claim()
+    world.add("b", 0)
+    world.claim()
+    assert world.in_flight["b"] == 1
 
 
 def test_a_full_lane_is_not_picked_and_costs_nothing() -> None:
