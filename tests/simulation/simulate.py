@@ -1,8 +1,7 @@
 """The delivery loop with the real store, under a simulated clock, network, faults and crashes: each seed is one course.
 
-It is no part of the suite, for the time it takes: `make simulate SEEDS=1000`, and `make simulate FIRST=7 SEEDS=1` for one
-again. `HOOKD_SIMULATION_SEEDS` is how many courses there are, `HOOKD_SIMULATION_FIRST` the seed of the first, so that one course
-can be gone through again.
+It is no part of the suite, for the time it takes: `make simulate SEEDS=1000`, and `make simulate FIRST=7 SEEDS=1` to go
+through one again.
 """
 
 import os
