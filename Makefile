@@ -1,9 +1,11 @@
 # hookd. `make` shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench crash soak clean
+.PHONY: help run test lint format bench crash soak simulate clean
 
 KILLS ?= 200
 MINUTES ?= 10
+SEEDS ?= 1000
+FIRST ?= 0
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -37,6 +39,9 @@ crash: .venv/dev  ## kill a daemon under load KILLS times (200), and look for wh
 
 soak: .venv/run  ## run at half the capacity for MINUTES (10), with failures and restarts
 	$(BIN)/hookd bench soak --minutes $(MINUTES)
+
+simulate: .venv/dev  ## SEEDS (1000) courses of the delivery loop under a simulated clock, network and crashes
+	HOOKD_SIMULATION_FIRST=$(FIRST) HOOKD_SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest -x -q tests/simulation/simulate.py
 
 clean:  ## remove what the other targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from hookd.accept import Acceptor
 from hookd.attempt import Poster
 from hookd.errors import Unavailable
 from hookd.handlers import Runner
-from hookd.lanes import Lanes
+from hookd.lanes import Ahead, Lanes
 from hookd.logs import wide
 from hookd.metrics import Metrics
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Outcome, Status
@@ -66,7 +65,7 @@ class Deliverer:
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
-        self._ahead: dict[str, deque[Delivery]] = {}
+        self._ahead: Ahead[Delivery] = Ahead(lanes)
         self._claiming = False
         self._failure: BaseException | None = None
         store.on_commit = self.note
@@ -89,6 +88,9 @@ class Deliverer:
         """Claim once, from the lanes that are due and have room."""
         lanes = self._lanes.pick(self._clock(), LANES_PER_CLAIM)
         if not lanes:
+            if self._lanes.squeezed and self._ahead.lanes:
+                self._put_all_back()
+                self._wake.set()
             return
         try:
             await self._store.claim(lanes)
@@ -134,17 +136,18 @@ class Deliverer:
         self._wake.clear()
 
     def _begin(self, delivery: Delivery) -> None:
-        """Begin the attempt, or have it wait for another of its lane to end, since it was claimed ahead of its time."""
+        """Begin the attempt, or have it wait for another to end, since it was claimed ahead of its time."""
         lane = delivery.destination.id
         if self._lanes.start(lane):
-            task = self._loop.create_task(self._work(delivery))
-            self._attempts[task] = delivery
-            self._metrics.attempts_in_flight += 1
-            task.add_done_callback(self._ended)
+            self._spawn(delivery)
         else:
-            self._ahead.setdefault(lane, deque()).append(delivery)
-            if not self._lanes.running(lane):
-                self._put_back(lane)  # nothing of it will end: let it be claimed again when there is room
+            self._ahead.add(lane, delivery)
+
+    def _spawn(self, delivery: Delivery) -> None:
+        task = self._loop.create_task(self._work(delivery))
+        self._attempts[task] = delivery
+        self._metrics.attempts_in_flight += 1
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._attempts[task]
@@ -154,50 +157,49 @@ class Deliverer:
             self._wake.set()
 
     async def _work(self, delivery: Delivery) -> None:
-        """Make an attempt, and go on with what its lane has claimed ahead."""
-        lane = delivery.destination.id
+        """Make an attempt, and go on with what was claimed ahead, as long as attempts are made in the same way."""
         if not isinstance(delivery.destination, Endpoint):
-            self._conclude(delivery, await self._runner.attempt(delivery, lambda: self._free(lane)))
+            lane = delivery.destination.id
+            self._conclude(delivery, await self._runner.attempt(delivery, lambda: self._go_on(lane)))
             return
-        poster = self._poster
-        following: Delivery | None = delivery
-        while following is not None:
-            delivery = following
+        poster, task = self._poster, asyncio.current_task(self._loop)
+        while True:
+            lane = delivery.destination.id
             try:
                 attempt = await poster.attempt(delivery)
             finally:
                 self._free(lane)
             self._conclude(delivery, attempt)
-            if self._poster is not poster:
-                self._put_back(lane)  # for a task that makes attempts in the new way
-            following = self._following(lane)
+            following = self._ahead.following(lane)
+            if following is None:
+                return
+            if task is None or self._poster is not poster or not isinstance(following.destination, Endpoint):
+                self._spawn(following)
+                return
+            self._attempts[task] = delivery = following
 
     def _free(self, lane: str) -> None:
         if self._lanes.end(lane):
             self._wake.set()
 
-    def _following(self, lane: str) -> Delivery | None:
-        """Answer the next delivery that was claimed ahead, if its attempt may begin; it is this task's from now on."""
-        ahead = self._ahead.get(lane)
-        if not ahead:
-            return None
-        if not self._lanes.start(lane):
-            if not self._lanes.running(lane):
-                self._put_back(lane)
-            return None
-        delivery = ahead.popleft()
-        task = asyncio.current_task(self._loop)
-        if task is not None:
-            self._attempts[task] = delivery
-        return delivery
+    def _go_on(self, lane: str) -> None:
+        """Give an attempt's place to the next, whoever's it is."""
+        self._free(lane)
+        following = self._ahead.following(lane)
+        if following is not None:
+            self._spawn(following)
 
     def _put_back(self, lane: str) -> None:
-        """Put back what was claimed ahead: its endpoint has changed, or it was cancelled, or there is no room."""
-        ahead = self._ahead.pop(lane, None)
+        """Put back what was claimed ahead: its endpoint has changed, it was cancelled, or its place is wanted."""
+        ahead = self._ahead.withdraw(lane)
         if ahead:
             for _ in ahead:
                 self._lanes.finish(lane)
-            self._store.release(list(ahead))
+            self._store.release(ahead)
+
+    def _put_all_back(self) -> None:
+        for lane in self._ahead.lanes:
+            self._put_back(lane)
 
     def _conclude(self, delivery: Delivery, attempt: Attempt, schedule: tuple[int, ...] | None = None) -> None:
         """Decide what the attempt means, and record both."""
@@ -255,8 +257,7 @@ class Deliverer:
         self._wake.set()
         with suppress(Unavailable):
             await self._store.flush()  # what is being committed may have claimed while there still was room
-        for lane in list(self._ahead):
-            self._put_back(lane)
+        self._put_all_back()
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=seconds)
         abandoned = dict(self._attempts)

@@ -1,11 +1,14 @@
 """Lanes: each endpoint and handler has its own, with a limit of its own, so that none can hold up another."""
 
 import heapq
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from hookd.model import Destination, Endpoint
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -105,9 +108,17 @@ class Lanes:
         self._all.running += 1
         return True
 
-    def running(self, identity: str) -> int:
-        """Attempts of a lane that are under way."""
-        return self._lane(identity).running
+    @property
+    def full(self) -> bool:
+        """Whether as many attempts are under way as may be, all together."""
+        return self._all.running >= self._all.limit
+
+    @property
+    def squeezed(self) -> bool:
+        """Whether a lane is due and has room, and nothing but what others have claimed ahead keeps it from it."""
+        if self.full or self._all.room > 0:
+            return False
+        return any(lane.claimed < lane.limit for lane in self._ready.values())
 
     def end(self, identity: str) -> bool:
         """End an attempt, and free its place; answer whether something may be waiting for it."""
@@ -116,9 +127,12 @@ class Lanes:
         self._all.running -= 1
         return self._finish(lane)
 
-    def finish(self, identity: str) -> bool:
-        """Free the place of a claimed delivery; answer whether something may be waiting for it."""
-        return self._finish(self._lane(identity))
+    def finish(self, identity: str) -> None:
+        """Free the place of a claimed delivery of which no attempt was begun, so that it tells nothing of the pace."""
+        lane = self._lane(identity)
+        lane.mark += 1
+        self._all.mark += 1
+        self._finish(lane)
 
     def _finish(self, lane: Lane) -> bool:
         lane.finished += 1
@@ -197,3 +211,51 @@ class Lanes:
             lane = self._lanes[identity]
             if lane.due_at == at:
                 yield identity, lane
+
+
+class Ahead(Generic[T]):
+    """What was claimed ahead of its time, by lane: attempts that begin when others end."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._waiting: dict[str, deque[T]] = {}
+        self._turns: OrderedDict[str, None] = OrderedDict()
+        """Lanes that may have room, the one that has waited longest first."""
+
+    @property
+    def lanes(self) -> list[str]:
+        """Name the lanes of which something waits."""
+        return list(self._waiting)
+
+    def add(self, lane: str, item: T) -> None:
+        """Let something wait, since its lane, or all together, have no room."""
+        self._waiting.setdefault(lane, deque()).append(item)
+        if self._lanes.full:
+            self._turns.setdefault(lane)
+
+    def following(self, ended: str) -> T | None:
+        """Answer what may begin now that an attempt of a lane has ended; its place is taken.
+
+        A lane that only its own limit holds up comes again when one of its own attempts ends; where all together have
+        no room, the lanes take turns, so that none with a backlog keeps the places it once has.
+        """
+        if ended in self._waiting:
+            self._turns.setdefault(ended)
+        while self._turns and not self._lanes.full:
+            lane, _ = self._turns.popitem(last=False)
+            if lane in self._waiting and self._lanes.start(lane):
+                return self._take(lane)
+        return None
+
+    def _take(self, lane: str) -> T:
+        waiting = self._waiting[lane]
+        item = waiting.popleft()
+        if waiting:
+            self._turns[lane] = None
+        else:
+            del self._waiting[lane]
+        return item
+
+    def withdraw(self, lane: str) -> list[T]:
+        """Answer all that waits of a lane, which waits no more."""
+        return list(self._waiting.pop(lane, ()))

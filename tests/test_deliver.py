@@ -16,14 +16,14 @@ from hookd.accept import Acceptor
 from hookd.attempt import Poster
 from hookd.deliver import Deliverer, Policy
 from hookd.egress import Guard, open_session
-from hookd.handlers import Runner
+from hookd.handlers import Message, Runner
 from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, EndpointState, Handler, Origin, Outcome, Status
 from hookd.store import Committed, DeliveryRecord
 from tests.crash.waiting import until
 from tests.receivers import OK, Connection, Receiver, Request, answering
-from tests.store.stand import DAY, Stand, sqlite, stand_on
+from tests.store.stand import DAY, PATIENCE, Stand, sqlite, stand_on
 
 SOON = 30
 """A wait of the schedule, in milliseconds of the test's own clock."""
@@ -302,6 +302,20 @@ async def test_a_handler_is_run(tmp_path: Path, caplog: pytest.LogCaptureFixture
             await it.reach(Status.DELIVERED)
             assert "Invite sent to Ada" in caplog.messages
             assert it.stand.lanes.in_flight == 0
+
+
+async def do_little(_: Message) -> None:
+    await asyncio.sleep(0)
+
+
+async def test_a_handler_among_backlogs_handles_everything(tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(tmp_path, max_in_flight=2) as it, asyncio.timeout(PATIENCE):
+        await it.stand.handlers(Handler("do", ("*",), f"python:{__name__}:do_little"))
+        await it.stand.endpoint(url=receiver.url())
+        for _ in range(10):
+            await asyncio.gather(*(it.stand.accept() for _ in range(20)))
+        await it.reach(Status.DELIVERED)
+        assert it.stand.lanes.in_flight == it.metrics.attempts_in_flight == 0
 
 
 # Tests of an endpoint.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.lanes import Lanes
+from hookd.lanes import Ahead, Lanes
 from hookd.model import Endpoint
 from tests.nouns import ENDPOINT
 
@@ -24,12 +24,16 @@ class World:
     """
 
     lanes: Lanes = field(default_factory=lambda: Lanes(ALL, EACH))
+    ahead: Ahead[str] = field(init=False)
     now: int = 0
     waiting: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in NAMES})
     in_flight: Counter[str] = field(default_factory=Counter)
-    ahead: Counter[str] = field(default_factory=Counter)
+    claimed_ahead: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
     limits: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(NAMES))
+
+    def __post_init__(self) -> None:
+        self.ahead = Ahead(self.lanes)
 
     def add(self, name: str, delay: int) -> None:
         """Accept a delivery: handed over at once where there is a place, and left to wait otherwise."""
@@ -48,6 +52,10 @@ class World:
     def ask(self) -> None:
         """Pick lanes to claim from; attempts may end before the claim is on disk."""
         self.asked = self.asked or self.lanes.pick(self.now, MOST)
+        if not self.asked and self.lanes.squeezed:
+            for name in self.ahead.lanes:
+                self.put_back(name)
+            self.asked = self.lanes.pick(self.now, MOST)
 
     def commit(self) -> list[str]:
         """Claim from the lanes that were picked, and begin the attempts."""
@@ -79,16 +87,16 @@ class World:
     def begin(self, name: str) -> None:
         if self.lanes.start(name):
             self.in_flight[name] += 1
-            return
-        self.ahead[name] += 1
-        self.put_back(name)
+        else:
+            self.ahead.add(name, name)
+            self.claimed_ahead[name] += 1
 
     def put_back(self, name: str) -> None:
-        """Put back what was claimed ahead, where no attempt's end will come upon it."""
-        if not self.lanes.running(name):
-            for _ in range(self.ahead.pop(name, 0)):
-                self.lanes.finish(name)
-                self.wait(name, self.now)
+        """Put back what was claimed ahead, since its endpoint has changed."""
+        for _ in self.ahead.withdraw(name):
+            self.claimed_ahead[name] -= 1
+            self.lanes.finish(name)
+            self.wait(name, self.now)
 
     def end(self, name: str) -> None:
         """End an attempt, and go on with what was claimed ahead."""
@@ -96,13 +104,10 @@ class World:
             return
         self.in_flight[name] -= 1
         self.lanes.end(name)
-        if not self.ahead[name]:
-            return
-        if self.lanes.start(name):
-            self.ahead[name] -= 1
-            self.in_flight[name] += 1
-        else:
-            self.put_back(name)
+        following = self.ahead.following(name)
+        if following is not None:
+            self.claimed_ahead[following] -= 1
+            self.in_flight[following] += 1
 
     def limit(self, name: str) -> int:
         return self.limits[name] or EACH
@@ -122,6 +127,7 @@ names = st.sampled_from(NAMES)
 steps = st.one_of(
     st.builds(lambda name, delay: lambda world: world.add(name, delay), names, st.integers(0, 5)),
     st.builds(lambda name: lambda world: world.end(name), names),
+    st.builds(lambda name: lambda world: world.put_back(name), names),
     st.builds(lambda by: lambda world: setattr(world, "now", world.now + by), st.integers(0, 4)),
     st.just(World.ask),
     st.just(World.commit),
@@ -138,8 +144,9 @@ def test_limits_are_kept_and_no_lane_is_forgotten(
         step(world)
         assert world.in_flight.total() <= ALL
         assert all(world.in_flight[name] <= world.limit(name) for name in NAMES)
-        assert world.lanes.in_flight == world.in_flight.total() + world.ahead.total()
-        assert all(world.in_flight[name] for name, count in world.ahead.items() if count)
+        assert world.lanes.in_flight == world.in_flight.total() + world.claimed_ahead.total()
+        for name in world.ahead.lanes:
+            assert world.lanes.full or world.in_flight[name] >= world.limit(name)
     world.rest()
     assert world.idle() == []
 
@@ -156,7 +163,7 @@ def test_everything_is_sent_in_the_end(course: list[Callable[[World], object]], 
         for name in NAMES:
             world.end(name)
     assert all(not waiting for waiting in world.waiting.values())
-    assert not world.ahead.total()
+    assert not world.ahead.lanes
 
 
 @given(st.lists(steps, max_size=60))
@@ -200,6 +207,24 @@ def test_backlogs_share_what_there_is() -> None:
             while world.in_flight[name]:
                 world.end(name)
     assert max(sent.values()) - min(sent[name] for name in NAMES) <= 4, sent
+
+
+def test_what_one_lane_has_claimed_ahead_keeps_no_other_from_a_place() -> None:
+    world = World(lanes=Lanes(4, 2))
+    world.waiting["a"] = [0] * 100
+    world.lanes.make_due("a", 0)
+    world.claim()
+    while world.lanes.in_flight < 4:
+        world.ask()
+        world.end("a")
+        world.commit()
+    assert (world.in_flight["a"], world.claimed_ahead["a"]) == (2, 2)
+    while world.lanes._all.room > 0:  # claims that come upon nothing, while all attempts hang
+        world.lanes.make_due("c", 0)
+        world.claim()
+    world.add("b", 0)
+    world.claim()
+    assert world.in_flight["b"] == 1
 
 
 def test_a_full_lane_is_not_picked_and_costs_nothing() -> None:

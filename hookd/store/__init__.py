@@ -125,8 +125,8 @@ class Store:
     # Accepting, claiming, recording.
 
     def accept(self, draft: Draft) -> asyncio.Future[Accepted]:
-        """Store an event and fan it out."""
-        return self._write(accept, draft)
+        """Store an event and fan it out; Unavailable where too many wait for that."""
+        return self._committer.take_in(accept, draft, len(draft.event.payload))
 
     def claim(self, lanes: Sequence[str]) -> asyncio.Future[None]:
         """Claim from lanes; what was claimed comes through `on_commit`."""

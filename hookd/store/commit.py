@@ -37,6 +37,13 @@ GATHER = 0.005
 STALLED = 10.0
 """Seconds that a commit may take before the storage is said to be at fault; longer than the wait for another writer."""
 
+MOST_DRAFTS = 10_000
+"""Drafts that may wait for a commit."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Bytes of payloads that may wait for a commit; the last to come may pass that mark, or a large one would never fit."""
+
+CROWDED = "more comes in than can be stored; send it again later"
 HANGING = f"a commit has been under way for more than {STALLED:g} s; the disk is slow, or hangs"
 CLOSED = "hookd is stopping"
 
@@ -54,6 +61,20 @@ class Write(Generic[A, R]):
     keep: bool
     last: bool
     """Carried out after all that is not last: a claim has to see what came with it."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """The drafts that wait for a commit, among all that is queued."""
+
+    drafts: int = 0
+    bytes: int = 0
+    refused: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may wait."""
+        return self.drafts >= MOST_DRAFTS or self.bytes >= MOST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,7 @@ class Committer:
         self._abandon = abandon
         self._committed = committed
         self._writes: list[Write[Any, Any]] = []
+        self._intake = Intake()
         self._wake = asyncio.Event()
         self._stopping = False
         self._closed = False
@@ -104,6 +126,19 @@ class Committer:
             future.set_exception(Unavailable(self.fault or CLOSED))
         else:
             self._queue(Write(group, argument, future, keep, last))
+        return future
+
+    def take_in(self, group: Group[A, R], draft: A, size: int) -> asyncio.Future[R]:
+        """Queue a draft whose payload has so many bytes; where too many wait, it is refused, and nothing else is."""
+        if self._intake.full:
+            self._intake.refused += 1
+            future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+            future.set_exception(Unavailable(CROWDED))
+            return future
+        future = self.submit(group, draft)
+        if not future.done():
+            self._intake.drafts += 1
+            self._intake.bytes += size
         return future
 
     def entrust(self, group: Group[A, R], argument: A) -> None:
@@ -137,10 +172,18 @@ class Committer:
             await self._wake.wait()
             self._wake.clear()
         await self._gather()
-        writes, self._writes = self._writes, []
+        writes = self._take()
         if not writes and self._fault is None:
             return 0
         return 0 if await self._round(writes) else failures + 1
+
+    def _take(self) -> list[Write[Any, Any]]:
+        """Take what is queued, and so make room for more."""
+        if self._intake.refused:
+            log.warning("more came in than could be stored", extra={"fields": {"refused": self._intake.refused}})
+        self._intake = Intake()
+        writes, self._writes = self._writes, []
+        return writes
 
     async def _gather(self) -> None:
         """Let writes come together while the event loop still brings some: the fewer commits, the less each costs."""
@@ -194,7 +237,8 @@ class Committer:
         if not self._damaged and self.fault != str(fault):
             log.error("the store can't commit; outcomes are kept", extra={"fields": {"fault": str(fault)}})
             self._fault = fault
-        writes, self._writes = self._writes, [write for write in self._writes if write.keep]
+        writes = self._take()
+        self._writes = [write for write in writes if write.keep]
         for write in writes:
             if not write.keep:
                 _settle(write, Unavailable(str(fault)))

@@ -7,12 +7,19 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from hookd.errors import Fault, InvalidInput
+from hookd.errors import Fault, InvalidInput, Unavailable
 from hookd.parse import parse, refuse_constant
 from hookd.web.problems import RequestError, pointer, unreadable
 
 MOST_MEMBERS = 1000
 """Members of a body's object: many more than any route knows, since each takes time, and each may be a fault."""
+
+
+SHORT = 64 * 1024
+"""Bytes of a body that always find room while the rest of it is coming; few webhooks are longer."""
+
+MOST_COMING = 256 * 1024 * 1024
+"""Bytes of longer bodies that are coming; the last to grow may pass that mark, or a very long one would never fit."""
 
 
 class Member(NamedTuple):
@@ -22,12 +29,31 @@ class Member(NamedTuple):
     value: object
 
 
-async def read_body(request: web.Request, limit: int) -> bytes:
+class Bodies:
+    """The memory that long bodies take while they come, all of them together."""
+
+    def __init__(self, most: int = MOST_COMING) -> None:
+        self.held = 0
+        self._most = most
+
+    def hold(self, own: int, more: int) -> int:
+        """Let a body that holds `own` bytes hold some more; Unavailable where the others leave no room for it."""
+        if self.held - own > self._most:
+            raise Unavailable("too many long bodies are coming at once; send it again later")
+        self.held += more
+        return own + more
+
+    def release(self, own: int) -> None:
+        """Hold no more what a body held."""
+        self.held -= own
+
+
+async def read_body(request: web.Request, limit: int, bodies: Bodies) -> bytes:
     """Answer the request's whole body, as sent; 413 beyond `limit` bytes, 408 when it does not come."""
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     try:
-        return await _read(request, limit)
+        return await _read(request, limit, bodies)
     except TimeoutError as error:
         raise RequestError(HTTPStatus.REQUEST_TIMEOUT, str(error)) from None
     except web.RequestPayloadError as error:
@@ -36,12 +62,18 @@ async def read_body(request: web.Request, limit: int) -> bytes:
         raise unreadable("the body ended before its headers say so") from None
 
 
-async def _read(request: web.Request, limit: int) -> bytes:
+async def _read(request: web.Request, limit: int, bodies: Bodies) -> bytes:
     body = bytearray()
-    while chunk := await request.content.readany():
-        body += chunk
-        if len(body) > limit:
-            raise _too_large(limit)
+    held = 0
+    try:
+        while chunk := await request.content.readany():
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+            if len(body) > SHORT:
+                held = bodies.hold(held, len(chunk))
+    finally:
+        bodies.release(held)
     return bytes(body)
 
 

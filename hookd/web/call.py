@@ -1,7 +1,7 @@
 """One request as a route sees it: who calls, what the configuration says, and what the daemon can do."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +17,7 @@ from hookd.receive import Receiver
 from hookd.store import Store
 from hookd.text import printable
 from hookd.web.auth import Caller
-from hookd.web.body import Member, members, read_body
+from hookd.web.body import Bodies, Member, members, read_body
 from hookd.web.problems import RequestError, pointer
 
 
@@ -58,6 +58,7 @@ class Services:
     """Why hookd can't accept anything now; None while it can."""
     stopping: Callable[[], bool]
     """Whether hookd takes nothing in any more, and lets what is in flight end."""
+    bodies: Bodies = field(default_factory=Bodies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Call:
         encoding = self.request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected a body without Content-Encoding")
-        return await read_body(self.request, self.site.max_body)
+        return await read_body(self.request, self.site.max_body, self.services.bodies)
 
     def tenant(self, asked: str | None) -> str | None:
         """Answer the tenant that a request is for; a token that is bound to one can name no other."""

@@ -50,8 +50,10 @@ class Connection(RequestHandler):
         self._wait(self._connections.patience.head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Make room for another."""
+        """Make room for another; nobody waits for the rest of a body any more."""
         super().connection_lost(exc)
+        if not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("the caller has gone"))
         self._connections.leave(self)
 
     def data_received(self, data: bytes) -> None:
@@ -170,7 +172,7 @@ class Connection(RequestHandler):
         error = options.get("exc_info")
         if isinstance(error, web.RequestPayloadError):
             note_refusal(HTTPStatus.BAD_REQUEST, str(error))
-        else:
+        elif not isinstance(error, ConnectionError):
             log.error(*args, **options)
 
 

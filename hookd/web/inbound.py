@@ -23,7 +23,7 @@ async def receive(request: web.Request, source: Source, services: Services) -> w
         receiver.count(source, "wrong_method")
         raise wrong_method(request.method, ["POST"])
     try:
-        body = await read_body(request, source.max_body)
+        body = await read_body(request, source.max_body, services.bodies)
         await receiver.receive(source, request.raw_headers, _content_type(request), body)
     except RequestError:
         receiver.count(source, "unreadable")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from hookd.web.body import read_body
+from hookd.web.body import Bodies, read_body
 from tests.web.serving import serve
 
 MOST = 100
@@ -33,7 +33,7 @@ class Echo:
     async def act(self, request: web.Request) -> web.Response:
         self.begun.set()
         await self.go_on.wait()
-        body = await read_body(request, MOST)
+        body = await read_body(request, MOST, Bodies())
         self.seen.append(f"{request.method} {request.path} {body.decode()}")
         return web.Response(text=self.seen[-1])
 

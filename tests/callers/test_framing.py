@@ -7,6 +7,8 @@ import pytest
 from tests.callers.echo import NEXT, Echo, chunked, get, post
 from tests.callers.raw import Answer, Caller, caller
 
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
 CHUNK = b"2\r\n12\r\n0\r\n\r\n"
 UPGRADE = (b"Connection: Upgrade", b"Upgrade: websocket")
 

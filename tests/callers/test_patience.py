@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from aiohttp import web
 
-from hookd.web.body import read_body
+from hookd.web.body import Bodies, read_body
 from hookd.web.connection import LONGEST_HEAD
 from hookd.web.connections import Connections, Patience
 from hookd.web.problems import Handler
@@ -34,7 +34,7 @@ def patience(**seconds: float) -> Patience:
 
 
 async def read(request: web.Request) -> web.Response:
-    return web.Response(body=b"%d" % len(await read_body(request, LARGE)))
+    return web.Response(body=b"%d" % len(await read_body(request, LARGE, Bodies())))
 
 
 async def talk(request: web.Request) -> web.Response:
@@ -125,7 +125,7 @@ async def test_while_it_is_the_turn_of_hookd_no_caller_is_waited_for(parts: list
 
     async def linger(request: web.Request) -> web.Response:
         begun.set()
-        await read_body(request, LARGE)
+        await read_body(request, LARGE, Bodies())
         taken.set()
         await go_on.wait()
         return web.Response()
@@ -248,6 +248,23 @@ async def test_nobody_waits_for_a_caller_who_has_gone() -> None:
             assert connections.give_way()
             assert not connections.give_way()
             assert await connection.ended() == b""
+
+
+async def test_nothing_is_left_of_a_caller_who_goes_before_the_end_of_a_body(caplog: pytest.LogCaptureFixture) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=401)
+
+    connections = Connections(PLENTY)
+    async with serving(connections, refuse) as url:
+        before = len(asyncio.all_tasks())
+        async with caller(url) as connection:
+            await connection.send(HEAD + b"a")
+            assert (await connection.answer()).status == 401
+            assert len(asyncio.all_tasks()) > before
+        async with asyncio.timeout(WAITING / 2):
+            await until(lambda: len(asyncio.all_tasks()) == before, "nobody waits for the rest of the body")
+    assert connections.open == 0
+    assert caplog.records == []
 
 
 async def test_slow_callers_hold_up_nobody() -> None:

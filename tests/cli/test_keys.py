@@ -1,6 +1,7 @@
 """The real commands `sign`, `verify` and `token`, each in a process of its own."""
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -8,8 +9,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import hookd
+from hookd.cli import main
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_bm90IHRoZSByaWdodCBzZWNyZXQhISEh"
@@ -129,3 +133,26 @@ def test_help_shows_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
     assert f"Example:\n    hookd {command} " in done.stdout.decode()
+
+
+WORDS = st.sampled_from(
+    ["--scheme", "standard", "token", "--secret", SECRET, "env:NOBODY", "@nowhere", "--header", "webhook-id: a", "x",
+     "--now", "1", "-1", "1e9", "--tolerance", "5m", "0s", "--url", "--body", "-", "--id", "a.b", "é", "", "--", "-h"]
+)  # fmt: skip
+SEEN = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(command=st.sampled_from(["sign", "verify", "token"]), words=st.lists(WORDS | SEEN, max_size=9), body=st.binary())
+def test_whatever_is_asked_is_an_answer_or_one_line(
+    command: str, words: list[str], body: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(body)))
+    with pytest.raises(SystemExit) as ended:
+        main([command, *words])
+    output = capsys.readouterr()
+    assert ended.value.code in (0, 1, 2)
+    if ended.value.code:
+        assert output.err.count("\n") == 1
+        assert output.err.startswith(("hookd: ", "Usage: "))
+    assert "Traceback" not in output.err

@@ -390,3 +390,20 @@ def test_any_document_is_settings_or_a_config_error(document: dict[str, object],
         assert isinstance(judged(document, Surroundings(Path("/nowhere"), environment)), Settings)
     except ConfigError as error:
         assert error.faults  # noqa: PT017 - most documents are faulty, some are not
+
+
+PIECES = st.sampled_from(
+    ["[server]", "[[sources]]", "[store", "port = ", "8080", "keys = [", "]", '"', "'", "{ env = ", "}", "=", "\n",
+     "1979-05-27", "inf", "\\u0000", "#", ".", ",", "true", "[[auth.tokens]]", 'name = "a"', "\ufeff", "\0"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES | st.text(max_size=5), max_size=15).map("".join).map(str.encode) | st.binary(max_size=60))
+def test_any_file_is_settings_or_a_config_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("any") / "config.toml"
+    path.write_bytes(content)
+    try:
+        assert isinstance(read(path, {}), Settings)
+    except ConfigError as error:
+        assert error.faults  # noqa: PT017 - most are faulty, some are not
+        assert all(fault.detail.isprintable() for fault in error.faults)  # noqa: PT017

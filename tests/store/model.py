@@ -237,10 +237,8 @@ class Model:
             row.status, row.due_at = Status.PENDING, self.now + max(tried.schedule[row.step], tried.retry_after or 0)
             row.step += 1
         else:
-            attempts = (
-                f"all {row.step + 1} attempts of the schedule" if row.step else "the only attempt of the schedule"
-            )
-            self._end(row, Status.FAILED, f"{attempts} failed")
+            attempts = f"all {row.step + 1} attempts" if row.step else "the only attempt"
+            self._end(row, Status.FAILED, f"{attempts} of the schedule failed")
         told = row.status is Status.FAILED and row.event.origin is not Origin.OPERATIONAL
         return row if told else None
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from hookd.errors import NotFound, Unavailable
 from hookd.model import Outcome, Status
+from hookd.store import commit
 from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
+from tests.crash.waiting import until
 from tests.nouns import ENDPOINT
 from tests.store.stand import Stand, empty, fill
 
@@ -232,3 +235,70 @@ async def test_writes_that_come_without_end_hold_up_no_commit(stand: Stand) -> N
             await asyncio.sleep(0)
     await asyncio.gather(*following)
     assert 1 < stand.commits[0].size <= len(following)
+
+
+# More than can be stored.
+
+DRAFTS = 10
+BYTES = 800
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let few drafts wait for a commit."""
+    monkeypatch.setattr(commit, "MOST_DRAFTS", DRAFTS)
+    monkeypatch.setattr(commit, "MOST_BYTES", BYTES)
+
+
+@asynccontextmanager
+async def held_up(stand: Stand, folder: Path) -> AsyncIterator[None]:
+    """Hold up a commit by the file's write lock, held by another connection to it: what comes now has to wait."""
+    other = sqlite3.connect(folder / "hookd.db", isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        under_way = stand.store.accept(stand.draft("first"))
+        await until(lambda: not stand.store._committer._writes, "the commit is under way")
+        yield
+        assert not under_way.done()
+    finally:
+        other.close()
+    await under_way
+
+
+@pytest.mark.parametrize(("count", "size"), [(DRAFTS, 1), (4, BYTES // 4)])
+@pytest.mark.usefixtures("narrow")
+async def test_so_many_drafts_wait_and_those_beyond_are_refused_at_once(
+    stand: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture, count: int, size: int
+) -> None:
+    async with held_up(stand, tmp_path):
+        waiting = [stand.store.accept(stand.draft(payload=bytes(size))) for _ in range(count)]
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="send it again later"):
+                await stand.accept()
+    await asyncio.gather(*waiting)
+    await stand.accept()
+    assert [vars(record)["fields"] for record in caplog.records] == [{"refused": 3}]
+    assert len(await stand.types()) == 1 + count + 1
+
+
+@pytest.mark.usefixtures("narrow")
+async def test_a_draft_that_is_larger_than_all_that_may_wait_is_accepted(stand: Stand) -> None:
+    await stand.accept(payload=bytes(2 * BYTES))
+
+
+@pytest.mark.usefixtures("narrow")
+async def test_where_no_draft_finds_room_all_else_does(stand: Stand, tmp_path: Path) -> None:
+    await stand.endpoint(event_types=("purchase",))
+    delivery = await stand.sent()
+    await stand.accept()
+    async with held_up(stand, tmp_path):
+        waiting = stand.store.accept(stand.draft("other", payload=bytes(BYTES)))
+        refused = stand.store.accept(stand.draft("other"))
+        stand.store.record(stand.result(delivery))
+        claiming = asyncio.create_task(stand.claim())
+        changing = asyncio.create_task(stand.endpoint("ep_2"))
+    with pytest.raises(Unavailable):
+        await refused
+    await asyncio.gather(waiting, changing)
+    assert [claimed.event.type for claimed in await claiming] == ["purchase"]
+    assert await stand.statuses(event=delivery.event.id) == [Status.DELIVERED]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookd.errors import InvalidInput
-from hookd.web.body import members, read_body
+from hookd.web.body import Bodies, members, read_body
 from hookd.web.problems import RequestError
 from tests.web.serving import serve
 
@@ -106,7 +106,7 @@ def test_lone_surrogates_are_kept_as_they_were_written() -> None:
 
 
 async def echo(request: web.Request) -> web.Response:
-    return web.Response(body=await read_body(request, 10))
+    return web.Response(body=await read_body(request, 10, Bodies()))
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ async def test_a_client_that_goes_away_leaves_no_traceback(caplog: pytest.LogCap
     async def read(request: web.Request) -> web.Response:
         begun.set()
         try:
-            return web.Response(body=await read_body(request, 10))
+            return web.Response(body=await read_body(request, 10, Bodies()))
         finally:
             ended.set()
 

@@ -1,0 +1,272 @@
+"""One course from its seed: events, attempts, interventions, faults, crashes and days of retries, in no time."""
+
+import asyncio
+import random
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from hookd.accept import Publication
+from hookd.errors import HookdError, Unavailable
+from hookd.model import Endpoint, EndpointState
+from hookd.web.definition import in_state
+from tests.nouns import ENDPOINT
+from tests.simulation import network
+from tests.simulation.daemon import Daemon
+from tests.simulation.loop import SimulatedLoop, Thread
+from tests.simulation.network import HANDLER, PLACE, SECOND, Receivers
+from tests.simulation.plan import HOUR, MINUTE, Plan
+from tests.simulation.record import Record, Row
+
+BEGIN = ENDPOINT.created_at
+LONGEST = 15 * 24 * HOUR
+"""Seconds after which a course that has not come to rest never will."""
+MOST_COMPLAINTS = 10
+CALM = 15.0
+"""Seconds after a start or a fault until all that is due must be under way."""
+
+
+class Course:
+    """What happens to one file, and what was seen of it."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.plan = plan
+        self.jumped = 0
+        self.rng = random.Random(f"course {plan.seed}")
+        self.receivers = Receivers(self.clock, random.Random(f"network {plan.seed}"), plan.habits)
+        self.loop = SimulatedLoop(self._latency, self._rest)
+        self.daemon = Daemon(folder, plan, self.clock, self.receivers)
+        self.path = folder / "hookd.db"
+        self.record: Record | None = None
+        self.disturbed = 0.0
+        """When the daemon was last started, or its store at fault."""
+        self.wanted: dict[str, Publication] = {}
+        """What producers publish until it is acknowledged."""
+        self.answered: dict[str, int] = {}
+        """How many deliveries each acknowledged event has."""
+        self.asked: set[str] = set()
+        """Deliveries that somebody asked to retry, or to cancel."""
+        self.recorded: dict[int, set[tuple[str, str, int]]] = {}
+        """Which attempts were on record when each life ended."""
+        self.complaints: list[str] = []
+        self.trace: list[str] = []
+
+    def clock(self) -> int:
+        """Answer the time on the wall, in ms."""
+        return BEGIN + int(self.loop.time() * SECOND) + self.jumped
+
+    def _latency(self) -> float:
+        """Take no time at all, mostly, and now and then as long as a busy machine takes."""
+        kind = self.rng.random()
+        longest = 0.0 if kind < 0.3 else 0.002 if kind < 0.9 else self.plan.stall
+        return self.rng.uniform(0, longest)
+
+    def note(self, text: str) -> None:
+        """Keep for the trace what has happened."""
+        self.trace.append(f"{self.loop.time():12.3f} {text}")
+
+    async def run(self) -> None:
+        """Live through the plan, and on until nothing is left to do."""
+        await self._start()
+        for name in self.plan.limits:
+            await self.daemon.store.create_endpoint(self._endpoint(name))
+        for at, name, arguments in self.plan.actions:
+            await asyncio.sleep(max(0.0, at - self.loop.time()))
+            self.note(f"{name} {arguments}")
+            await getattr(self, name)(*arguments)
+        await self._settle()
+        await self._stop(60.0)
+
+    def _endpoint(self, name: str) -> Endpoint:
+        return replace(ENDPOINT, id=name, event_types=("*",), url=f"{PLACE}0", max_in_flight=self.plan.limits[name])
+
+    async def _start(self) -> None:
+        await self.daemon.start()
+        self.record = self.record or Record(self.path)
+        self.disturbed = self.loop.time()
+        for publication in self.wanted.values():
+            self.daemon.do(self._publish(publication))
+
+    async def _stop(self, seconds: float) -> None:
+        faulty = self.loop.time() < self.disturbed or self.daemon.store.fault is not None
+        await self.daemon.stop(seconds)
+        self._end_life()
+        left = [row for row in self._rows() if row.status == "sending" and row.type != "hookd.test"]
+        if left and not faulty:
+            self.complaints.append(f"after a stop these are still being sent: {left}")
+
+    def _end_life(self) -> None:
+        assert self.record is not None
+        self.recorded[self.receivers.life] = {(*each.key, each.number) for each in self.record.attempts()}
+
+    def _rows(self) -> list[Row]:
+        assert self.record is not None
+        return self.record.open()
+
+    async def _settle(self) -> None:
+        """Let everything come to its end."""
+        await asyncio.sleep(CALM)
+        while self._rows() or self.wanted:
+            if self.loop.time() > LONGEST:
+                self.complaints.append(f"these never come to an end: {self._rows()} {list(self.wanted)}")
+                return
+            for name in dict.fromkeys(row.target for row in self._rows() if row.state == "paused"):
+                await self.set_state(name, "active")
+            due = min((row.due_at for row in self._rows() if row.status == "pending"), default=0)
+            await asyncio.sleep(max(MINUTE, (due - self.clock()) / SECOND))
+            self.daemon.check()
+
+    # What producers and people do.
+
+    async def publish(self, event: str, identified: bool) -> None:
+        """Publish an event, again and again until it is acknowledged, where it has an id to be told by."""
+        publication = Publication("order.paid", b"{}", id=event if identified else None)
+        if identified:
+            self.wanted[event] = publication
+        self.daemon.do(self._publish(publication))
+
+    async def _publish(self, publication: Publication) -> None:
+        while True:
+            try:
+                receipt = await self.daemon.acceptor.publish(publication)
+            except Unavailable:
+                if publication.id is None:
+                    return
+                await asyncio.sleep(1.0)
+            else:
+                self.wanted.pop(receipt.id, None)
+                self.answered[receipt.id] = receipt.deliveries
+                return
+
+    def _ask(self, work: Awaitable[Any]) -> None:
+        """Ask for something; it may be refused."""
+
+        async def ask() -> None:
+            with suppress(HookdError):
+                await work
+
+        self.daemon.do(ask())
+
+    async def set_state(self, name: str, state: str) -> None:
+        now = self.clock()
+        self._ask(self._change(name, lambda endpoint: in_state(endpoint, EndpointState(state), now)))
+
+    async def _change(self, name: str, apply: Any) -> None:
+        await self.daemon.store.change_endpoint(name, None, apply)
+
+    async def move(self, name: str) -> None:
+        """Give an endpoint another URL, to which every attempt goes from then on."""
+        moves = self.receivers.moves[name] + 1
+
+        async def change() -> None:
+            await self._change(name, lambda endpoint: replace(endpoint, url=f"{PLACE}{moves}"))
+            self.receivers.moves[name] = moves
+
+        self._ask(change())
+
+    async def limit(self, name: str, most: int | None) -> None:
+        self._ask(self._change(name, lambda endpoint: replace(endpoint, max_in_flight=most)))
+
+    async def delete(self, name: str) -> None:
+        self._ask(self.daemon.store.delete_endpoint(name, None))
+
+    async def test(self, name: str) -> None:
+        async def test() -> None:
+            endpoint = await self.daemon.store.endpoint(name, None)
+            await self.daemon.deliverer.test(endpoint)
+
+        self._ask(test())
+
+    async def retry(self, which: float) -> None:
+        for identity in self._some(which):
+            self._ask(self.daemon.store.retry(identity, None))
+
+    async def cancel(self, which: float) -> None:
+        for identity in self._some(which):
+            self._ask(self.daemon.store.cancel(identity, None))
+
+    def _some(self, which: float) -> list[str]:
+        """Choose a delivery, if there is any."""
+        assert self.record is not None
+        rows = self.record.rows()
+        chosen = [rows[int(which * len(rows))].id] if rows else []
+        self.asked.update(chosen)
+        return chosen
+
+    # What happens to the machine.
+
+    async def crash(self, seconds: float) -> None:
+        """Die, and stay dead for a while."""
+        await self.daemon.crash()
+        self._end_life()
+        await asyncio.sleep(seconds)
+        await self._start()
+
+    async def restart(self, seconds: float) -> None:
+        """Stop, with so long for what is in flight, and start again."""
+        await self._stop(seconds)
+        await self._start()
+
+    async def fault(self, seconds: float) -> None:
+        """Let nothing be written for a while."""
+
+        self.disturbed = self.loop.time() + seconds
+
+        async def fail() -> None:
+            await self.daemon.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+            self.disturbed = self.loop.time() + seconds
+            await asyncio.sleep(seconds)
+            await self.daemon.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+            self.disturbed = self.loop.time()
+
+        self.daemon.do(fail())
+
+    async def jump(self, seconds: int) -> None:
+        """Set the clock on the wall forward or back."""
+        self.jumped += seconds * SECOND
+        self.disturbed = self.loop.time()
+
+    # What must be so whenever the daemon rests.
+
+    def _rest(self, seconds: float) -> None:
+        """Complain of what is left undone while nothing happens for a second or more."""
+        calm = self.loop.time() - self.disturbed > CALM
+        if seconds < 1 or not calm or not self.daemon.up or self.loop.calls or self.daemon.store.fault:
+            return
+        rows = self._rows()
+        for name in (*self.plan.limits, HANDLER):
+            self._judge_lane(name, [row for row in rows if row.target == name])
+
+    def _judge_lane(self, name: str, rows: list[Row]) -> None:
+        sending = [row for row in rows if row.status == "sending"]
+        under_way = self.receivers.under_way
+        limit = next((row.max_in_flight for row in rows), None) or self.plan.per_endpoint
+        claimed = self.daemon.lanes._lane(name).claimed
+        tests = sum(row.type == "hookd.test" for row in sending)
+        if not claimed <= len(sending) <= claimed + tests:
+            self._complain(f"{name}: {len(sending)} are being sent, places are taken for {claimed}")
+        if under_way[name] >= limit or under_way[""] >= self.plan.max_in_flight:
+            return
+        due = [row for row in rows if row.status == "pending" and row.state == "active" and row.due_at <= self.clock()]
+        if due or len(sending) > under_way[name]:
+            self._complain(f"{name}: {under_way[name]} under way of {len(sending)}, and nothing is done for {due[:1]}")
+
+    def _complain(self, text: str) -> None:
+        if len(self.complaints) < MOST_COMPLAINTS:
+            self.complaints.append(f"at {self.loop.time():.3f} {text}")
+
+
+def live(folder: Path, plan: Plan) -> Course:
+    """Go through a plan."""
+    course = Course(folder, plan)
+    network.Inside.receivers = course.receivers
+    with (
+        patch("aiosqlite.core.SimpleQueue", Thread),
+        patch("hookd.deliver.POLL", 300.0),
+        asyncio.Runner(loop_factory=lambda: course.loop) as runner,
+    ):
+        runner.run(course.run())
+    return course

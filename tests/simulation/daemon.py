@@ -1,0 +1,116 @@
+"""The delivery engine in one process after another: the real store, lanes, loop and policy over a simulated network."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from hookd.accept import Acceptor
+from hookd.deliver import Deliverer, Policy
+from hookd.handlers import Runner
+from hookd.ids import IdFactory
+from hookd.lanes import Ahead, Lanes
+from hookd.metrics import Metrics
+from hookd.model import Clock, Handler
+from hookd.store import Store
+from tests.simulation.loop import SimulatedLoop, Thread
+from tests.simulation.network import HANDLER, SECOND, TIMEOUT, Network, Receivers
+from tests.simulation.plan import JITTER, Plan
+from tests.store.stand import DAY, sqlite
+
+HANDLERS = {HANDLER: Handler("inside", ("*",), "python:tests.simulation.network:handle")}
+
+
+class Daemon:
+    """What lives and dies over one file."""
+
+    store: Store
+    lanes: Lanes
+    deliverer: Deliverer
+    acceptor: Acceptor
+
+    def __init__(self, folder: Path, plan: Plan, clock: Clock, receivers: Receivers) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._clock = clock
+        self._receivers = receivers
+        self._rng = random.Random(f"daemon {plan.seed}")
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.up = False
+
+    async def start(self) -> None:
+        """Open the file, take up what is there, and begin to deliver."""
+        self._receivers.life += 1
+        self._stack = AsyncExitStack()
+        ids = IdFactory(self._clock, self._rng)
+        self.store = await self._stack.enter_async_context(sqlite(self._folder, self._clock, ids))
+        self._compose(IdFactory(self._clock, self._rng))
+        self._committing = self.do(self.store.run())
+        await self.store.recover(HANDLERS)
+        self._delivering = self.do(self.deliverer.run())
+        if self._plan.watch:
+            self.do(self.deliverer.watch())
+        await asyncio.sleep(0)  # until it claims
+        self.up = True
+
+    def _compose(self, ids: IdFactory) -> None:
+        plan, metrics = self._plan, Metrics()
+        self.lanes = Lanes(plan.max_in_flight, plan.per_endpoint)
+        self.acceptor = Acceptor(self.store, metrics, self._clock, ids)
+        self.deliverer = Deliverer(
+            store=self.store,
+            acceptor=self.acceptor,
+            lanes=self.lanes,
+            poster=Network(self._receivers, self._clock, ids),
+            runner=Runner(timeout=int(TIMEOUT * SECOND), clock=self._clock, ids=ids),
+            policy=Policy(plan.schedule, JITTER, 5 * DAY),
+            metrics=metrics,
+            clock=self._clock,
+            rng=self._rng,
+        )
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do something that dies with the process."""
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        return task
+
+    async def crash(self) -> None:
+        """Die between two steps: what a thread was asked for is not done, what was done nobody hears of."""
+        self.up = False
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        for connection in (self.store._writer, self.store._reader):
+            assert isinstance(connection._tx, Thread)
+            loop.lose(connection._tx)
+        self.deliverer._ahead = Ahead(self.lanes)  # the end of a handler is no reason for the dead to begin another
+        dying = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in dying:
+            task.cancel()
+        await asyncio.gather(*dying, return_exceptions=True)
+        await self._end()
+
+    async def stop(self, seconds: float) -> None:
+        """Stop as at a SIGTERM, with so long for what is in flight."""
+        self.up = False
+        await self.deliverer.drain(seconds)
+        self.store.stop()
+        await self._committing
+        await self._delivering
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._end()
+
+    async def _end(self) -> None:
+        self.check()
+        self._tasks.clear()
+        await self._stack.aclose()
+
+    def check(self) -> None:
+        """Raise what a task of the process died of."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()

@@ -1,0 +1,75 @@
+"""What is on disk, as a second reader sees it while a course is under way."""
+
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+ROWS = """
+SELECT outbox.endpoint, events.id, outbox.id, outbox.type, outbox.status, coalesce(outbox.stop, outbox.reason),
+    outbox.attempt_count, outbox.due_at, coalesce(endpoints.state, 'active'), endpoints.max_in_flight
+FROM outbox JOIN events ON events.sequence = outbox.event LEFT JOIN endpoints ON endpoints.id = outbox.endpoint
+"""
+ATTEMPTS = """
+SELECT outbox.endpoint, events.id, attempts.number, attempts.outcome, attempts.started_at
+FROM attempts JOIN outbox ON outbox.sequence = attempts.delivery JOIN events ON events.sequence = outbox.event
+ORDER BY attempts.delivery, attempts.number
+"""
+
+
+class Row(NamedTuple):
+    """A delivery, and what there is to know of its destination."""
+
+    target: str
+    event: str
+    id: str
+    type: str
+    status: str
+    reason: str | None
+    attempt_count: int
+    due_at: int
+    state: str
+    max_in_flight: int | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.target, self.event
+
+
+class Try(NamedTuple):
+    """An attempt."""
+
+    target: str
+    event: str
+    number: int
+    outcome: str
+    started_at: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.target, self.event
+
+
+class Record:
+    """Reads the file through a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+
+    def rows(self, condition: str = "true") -> list[Row]:
+        """List deliveries in the order in which they were made."""
+        return [Row(*row) for row in self._connection.execute(f"{ROWS} WHERE {condition} ORDER BY outbox.sequence")]
+
+    def open(self) -> list[Row]:
+        """List those that wait or are being sent."""
+        return self.rows("outbox.status IN ('pending', 'sending') AND outbox.status <> 'delivered'")
+
+    def attempts(self) -> list[Try]:
+        """List attempts, by delivery and number."""
+        return [Try(*row) for row in self._connection.execute(ATTEMPTS)]
+
+    def events(self) -> list[str]:
+        """List the ids of all events."""
+        return [row[0] for row in self._connection.execute("SELECT id FROM events ORDER BY sequence")]
+
+    def close(self) -> None:
+        self._connection.close()
