@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from msgspec import structs
+
 from hookd.ids import IdFactory
 from hookd.metrics import Metrics
 from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Event, Origin
@@ -25,6 +27,7 @@ class Publication:
     id: str | None = None
     idempotency_key: str | None = None
     endpoints: tuple[str, ...] | None = None
+    ordering_key: str = ""
     content: bytes | None = field(default=None, repr=False)
     """What tells it from another, where the payload contains the event's id; None: the payload."""
 
@@ -64,6 +67,8 @@ class Acceptor:
         event = self._event(
             identity, publication.tenant, publication.type, Origin.PUBLISHED, publication.payload, PAYLOAD_TYPE
         )
+        if publication.ordering_key:
+            event = structs.replace(event, ordering_key=publication.ordering_key)
         digest = _digest(publication) if keys else b""
         draft = Draft(event, digest, tuple(keys), publication.endpoints)
         return self._receipt(await self._accept(draft, PUBLISHED), publication.type)
@@ -104,11 +109,12 @@ class Acceptor:
 
 
 def _digest(publication: Publication) -> bytes:
-    """Tell content from other content: type, tenant, payload bytes, endpoints."""
+    """Tell content from other content: type, tenant, payload bytes, endpoints, ordering key."""
     parts = (
         publication.type.encode(),
         b"" if publication.tenant is None else b"=" + publication.tenant.encode(),
         b"" if publication.endpoints is None else b"=" + ",".join(publication.endpoints).encode(),
+        *([publication.ordering_key.encode()] if publication.ordering_key else []),
     )
     content = publication.payload if publication.content is None else publication.content
     return sha256(b"\n".join(parts) + b"\n" + content).digest()

@@ -14,6 +14,7 @@ from hookd.lanes import Ahead, Lanes
 from hookd.logs import wide
 from hookd.metrics import Metrics
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Outcome, Status
+from hookd.policy.breaker import NEVER, BreakerPolicy
 from hookd.policy.retry import Decision, decide
 from hookd.store import Committed, Result, Store
 
@@ -35,6 +36,7 @@ class Policy:
     retry: tuple[int, ...]
     jitter: float
     disable_after: int
+    breaker: BreakerPolicy = NEVER
 
 
 class Deliverer:
@@ -118,12 +120,17 @@ class Deliverer:
         for lane, due_at in changes.scanned.items():
             self._lanes.scanned(lane, due_at)
         for endpoint, reason in changes.disabled.items():
-            log.warning("an endpoint was disabled", extra={"fields": {"endpoint": endpoint, "reason": reason}})
+            log.warning("an endpoint was disabled", extra=_fields(endpoint=endpoint, reason=reason))
+        for endpoint, error in changes.failing.items():
+            log.warning("an endpoint keeps failing and is left alone", extra=_fields(endpoint=endpoint, error=error))
+        for endpoint in changes.recovered:
+            log.warning("an endpoint that kept failing works again", extra=_fields(endpoint=endpoint))
         for lane in changes.touched:
             self._put_back(lane)
+            self._lanes.reconsider(lane)
         for delivery in changes.claimed:
             self._begin(delivery)
-        if changes.due or changes.scanned:
+        if changes.due or changes.scanned or changes.touched:
             self._wake.set()
 
     async def _rest(self) -> None:
@@ -210,7 +217,7 @@ class Deliverer:
                 schedule = delivery.destination.retry
         now = self._clock()
         decision = decide(attempt, delivery.step, schedule, policy.jitter, now, self._rng)
-        self._store.record(Result(delivery, attempt, decision, policy.disable_after))
+        self._store.record(Result(delivery, attempt, decision, policy.disable_after, policy.breaker))
         self._count(delivery, attempt, decision, now)
 
     def _count(self, delivery: Delivery, attempt: Attempt, decision: Decision, now: int) -> None:
@@ -265,9 +272,11 @@ class Deliverer:
             task.cancel()
         if abandoned:
             await asyncio.wait(abandoned)
-            log.warning(
-                "attempts did not end in time and will be made again", extra={"fields": {"count": len(abandoned)}}
-            )
+            log.warning("attempts did not end in time and will be made again", extra=_fields(count=len(abandoned)))
             self._store.release(list(abandoned.values()))
         with suppress(Unavailable):  # the next start takes it all up as it would after a crash
             await self._store.flush()
+
+
+def _fields(**fields: object) -> dict[str, object]:
+    return {"fields": fields}

@@ -1,12 +1,15 @@
 """Lanes: each endpoint and handler has its own, with a limit of its own, so that none can hold up another."""
 
 import heapq
+import sys
+import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from hookd.model import Destination, Endpoint
+from hookd.model import Destination, Endpoint, RateLimit
+from hookd.policy.rate import Bucket, full, seconds_until, taken, tokens
 
 T = TypeVar("T")
 
@@ -22,8 +25,17 @@ class Lane:
     id: str
     limit: int
     """What the destination allows in flight, as the store's thread last saw it."""
+    rate: RateLimit | None = None
+    """How often it may be sent to, likewise."""
+    ahead: bool = False
+    """Whether more may be claimed than can be begun, so that its attempts need not wait for the next commit."""
+    bucket: Bucket | None = None
+    """What its rate allows; None until that is known."""
+    known: bool = False
     started: int = 0
     finished: int = 0
+    begun: int = 0
+    """What was claimed, and has begun or was put back."""
     running: int = 0
     """Attempts under way; what else is claimed waits for one of them to end."""
     mark: int = 0
@@ -31,6 +43,8 @@ class Lane:
     pace: int = 0
     """How many attempts end while a claim is being committed, twice over lest the next come late; it falls slowly."""
     due_at: int | None = None
+    look_at: int | None = None
+    """When the lane is looked at next: when it is due, or when its rate allows more (epoch ms)."""
 
     @property
     def claimed(self) -> int:
@@ -40,15 +54,39 @@ class Lane:
     @property
     def room(self) -> int:
         """Places that are free, or will be by the time a claim is committed."""
-        return self.limit + self.pace - self.claimed
+        return self.limit + self.ahead * self.pace - self.claimed
+
+    def wait(self, now: float) -> float:
+        """Answer the seconds until the rate allows another attempt, beside those that are claimed already."""
+        to_begin = self.started - self.begun  # read first: what begins meanwhile counts twice, never not at all
+        if self.rate is None or self.bucket is None:
+            return 0.0
+        return seconds_until(self.bucket, self.rate, to_begin + 1, now)
+
+    def allowance(self, now: float) -> int:
+        """Answer how many attempts the rate allows, beside those that are claimed already."""
+        to_begin = self.started - self.begun
+        if self.rate is None or self.bucket is None:
+            return sys.maxsize
+        return max(0, int(tokens(self.bucket, self.rate, now)) - to_begin)
 
 
 class Lanes:
     """Every lane that has been heard of, and the room that is left in each and in all together."""
 
-    def __init__(self, max_in_flight: int, per_endpoint: int) -> None:
+    def __init__(
+        self,
+        max_in_flight: int,
+        per_endpoint: int,
+        started_at: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`started_at` (epoch ms) is when the process began, which knows of no attempt before."""
         self._per_endpoint = per_endpoint
-        self._all = Lane("", max_in_flight)
+        self._started_at = started_at
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._all = Lane("", max_in_flight, ahead=True)
         self._lanes: dict[str, Lane] = {}
         self._timers: list[tuple[int, str]] = []
         self._timed: set[tuple[int, str]] = set()  # the same, so that no timer is set twice
@@ -71,19 +109,33 @@ class Lanes:
         handler's never, since what is claimed counts as running where the process crashes.
         """
         lane = self._known(destination)
-        ahead = lane.pace if isinstance(destination, Endpoint) else 0
-        return max(0, min(lane.limit + ahead - lane.claimed, self._all.room // among))
+        return max(0, min(lane.room, self._all.room // among, lane.allowance(self._monotonic())))
 
     def _known(self, destination: Destination) -> Lane:
+        """Note what a destination says of its lane."""
         lane = self._lane(destination.id)
-        lane.limit = destination.max_in_flight or self._per_endpoint
+        is_endpoint = isinstance(destination, Endpoint)
+        broken = is_endpoint and destination.breaker.opened_at is not None
+        lane.limit = 1 if broken else destination.max_in_flight or self._per_endpoint
+        lane.ahead = is_endpoint and not (broken or destination.ordered or destination.rate_limit)
+        if destination.rate_limit is not None and lane.bucket is None:
+            lane.bucket = self._bucket(destination, destination.rate_limit, heard_of=lane.known)
+        lane.rate = destination.rate_limit
+        lane.known = True
         return lane
+
+    def _bucket(self, destination: Destination, limit: RateLimit, *, heard_of: bool) -> Bucket:
+        """Fill a bucket, but for a destination to which an earlier process may have sent a moment ago."""
+        is_new = isinstance(destination, Endpoint) and destination.created_at >= self._started_at
+        return full(limit, self._monotonic()) if heard_of or is_new else Bucket(0.0, self._began)
 
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for a new delivery, unless older ones are due or the lane is full."""
         lane = self._known(destination)
         waiting = lane.due_at is not None and lane.due_at <= now
         if waiting or lane.claimed >= lane.limit or self._all.claimed >= self._all.limit:
+            return False
+        if not lane.allowance(self._monotonic()):
             return False
         self.hold(destination, 1)
         return True
@@ -106,6 +158,9 @@ class Lanes:
             return False
         lane.running += 1
         self._all.running += 1
+        if lane.rate is not None and lane.bucket is not None:
+            lane.bucket = taken(lane.bucket, lane.rate, self._monotonic())
+        lane.begun += 1
         return True
 
     @property
@@ -130,6 +185,7 @@ class Lanes:
     def finish(self, identity: str) -> None:
         """Free the place of a claimed delivery of which no attempt was begun, so that it tells nothing of the pace."""
         lane = self._lane(identity)
+        lane.begun += 1
         lane.mark += 1
         self._all.mark += 1
         self._finish(lane)
@@ -155,11 +211,23 @@ class Lanes:
 
     def set_due(self, identity: str, at: int | None) -> None:
         """Note when a lane is due next; None where nothing waits in it."""
-        self._lane(identity).due_at = at
+        lane = self._lane(identity)
+        lane.due_at = at
         self._ready.pop(identity, None)
-        if at is not None and (at, identity) not in self._timed:
-            self._timed.add((at, identity))
-            heapq.heappush(self._timers, (at, identity))
+        self._look(lane, at)
+
+    def _look(self, lane: Lane, at: int | None) -> None:
+        """Look at a lane at a time (epoch ms), and not before."""
+        lane.look_at = at
+        if at is not None and (at, lane.id) not in self._timed:
+            self._timed.add((at, lane.id))
+            heapq.heappush(self._timers, (at, lane.id))
+
+    def reconsider(self, identity: str) -> None:
+        """Look at a lane at once, since what it allows may have changed."""
+        lane = self._lane(identity)
+        if lane.due_at is not None:
+            self._ready[identity] = lane
 
     def reconfigure(self, max_in_flight: int, per_endpoint: int) -> None:
         """Take new limits; what is in flight beyond them ends first."""
@@ -185,6 +253,8 @@ class Lanes:
                 continue
             if lane.due_at > now:
                 self.set_due(identity, lane.due_at)  # its timer may be spent: the clock was set back
+            elif (wait := lane.wait(self._monotonic())) > 0:
+                self._look(lane, now + int(wait * 1000) + 1)
             else:
                 lane.mark = lane.finished
                 picked.append(identity)
@@ -209,7 +279,7 @@ class Lanes:
             self._timed.discard(timer)
             at, identity = timer
             lane = self._lanes[identity]
-            if lane.due_at == at:
+            if lane.look_at == at:
                 yield identity, lane
 
 

@@ -78,6 +78,8 @@ class Event(Struct, frozen=True):
     payload: bytes
     content_type: str
     created_at: int
+    ordering_key: str = ""
+    """Deliveries of an ordered destination keep their order among those of the same key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,30 @@ class PreviousSecret:
 
     secret: str = field(repr=False)
     expires_at: int
+
+
+class RateLimit(Struct, frozen=True):
+    """How often attempts may be begun: `count` in each `period` (ms), and `burst` at once after a rest."""
+
+    count: int
+    period: int
+    burst: int
+
+    @property
+    def per_second(self) -> float:
+        """Attempts a second."""
+        return self.count * 1000 / self.period
+
+
+class Breaker(Struct, frozen=True):
+    """What keeps an endpoint from being sent to: since when it is open, how often it was opened since, and until when.
+
+    `opened_at` is None while it is closed; even then `blocked_until` may stand for a pause that the receiver asked for.
+    """
+
+    opened_at: int | None = None
+    openings: int = 0
+    blocked_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +128,9 @@ class Endpoint:
     secret: str = field(repr=False)
     previous_secrets: tuple[PreviousSecret, ...] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    rate_limit: RateLimit | None
     max_in_flight: int | None
+    ordered: bool
     timeout: int | None
     retry: tuple[int, ...] | None
     metadata: Mapping[str, str]
@@ -111,6 +139,7 @@ class Endpoint:
     state_since: int
     failing_since: int | None
     failing_attempts: int
+    breaker: Breaker
     created_at: int
     updated_at: int
 
@@ -124,6 +153,8 @@ class Handler:
     run: str
     timeout: int | None = None
     max_in_flight: int | None = None
+    rate_limit: RateLimit | None = None
+    ordered: bool = False
 
     @property
     def id(self) -> str:

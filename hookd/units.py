@@ -1,10 +1,12 @@
-"""Durations, sizes and times as people write them, and back: `15s`, `64KiB`, `2026-01-02T03:04:05Z`.
+"""Durations, sizes, rates and times as people write them, and back: `15s`, `64KiB`, `50/s`, `2026-01-02T03:04:05Z`.
 
 Durations and times are integers of milliseconds (times since 1970 UTC), sizes integers of bytes.
 """
 
 import re
 from datetime import UTC, datetime, timedelta
+
+from hookd.model import RateLimit
 
 DURATIONS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 """Milliseconds in each unit of a duration, the longest first."""
@@ -15,6 +17,13 @@ SIZES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 LONGEST = 36_500 * DURATIONS["d"]
 """The longest duration that is understood: a hundred years, so that adding one to a time never overflows."""
 
+PERIODS = {"s": 1_000, "min": 60_000, "h": 3_600_000}
+"""Milliseconds in each unit of time that a rate may have."""
+
+MOST_ATTEMPTS = 1_000_000
+"""The highest number of attempts in a rate, and in its burst."""
+
+_RATE = re.compile(r"(?P<count>\d{1,7})/(?P<unit>s|min|h)( burst (?P<burst>\d{1,7}))?", re.ASCII)
 _QUANTITY = re.compile(r"(\d{1,15})([A-Za-z]+)", re.ASCII)
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?(?P<offset>[Zz]|[+-]\d\d:\d\d)?",
@@ -38,6 +47,26 @@ def parse_size(text: str) -> int:
     if size is None:
         raise ValueError(f'expected a size such as "512B", "64KiB" or "1MiB", got {_shown(text)}')
     return size
+
+
+def parse_rate(text: str) -> RateLimit:
+    """Answer the limit that `50/s`, `600/min` or `600/min burst 50` means; ValueError for anything else.
+
+    Without a burst it is what comes in one second, and at least one.
+    """
+    match = _RATE.fullmatch(text)
+    count, burst = (int(match["count"]), int(match["burst"] or 0)) if match is not None else (0, 0)
+    if match is None or not 1 <= count <= MOST_ATTEMPTS or (match["burst"] and not 1 <= burst <= MOST_ATTEMPTS):
+        raise ValueError(f'expected a rate such as "50/s", "600/min" or "600/min burst 50", got {_shown(text)}')
+    period = PERIODS[match["unit"]]
+    return RateLimit(count, period, burst or max(1, count * 1000 // period))
+
+
+def format_rate(limit: RateLimit) -> str:
+    """Write a rate limit, with its burst only where that is not the usual one."""
+    unit = next(unit for unit, period in PERIODS.items() if period == limit.period)
+    plain = f"{limit.count}/{unit}"
+    return plain if parse_rate(plain) == limit else f"{plain} burst {limit.burst}"
 
 
 def parse_time(text: str, now: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
-from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin
+from hookd.model import Breaker, Delivery, Destination, Endpoint, EndpointState, Event, Origin
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -34,7 +34,9 @@ ENDPOINT = Endpoint(
     secret=SECRET,
     previous_secrets=(),
     headers={},
+    rate_limit=None,
     max_in_flight=None,
+    ordered=False,
     timeout=None,
     retry=None,
     metadata={},
@@ -43,6 +45,7 @@ ENDPOINT = Endpoint(
     state_since=1_700_000_000_000,
     failing_since=None,
     failing_attempts=0,
+    breaker=Breaker(),
     created_at=1_700_000_000_000,
     updated_at=1_700_000_000_000,
 )

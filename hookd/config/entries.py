@@ -9,7 +9,7 @@ from hookd import signing
 from hookd.config import words
 from hookd.config.kinds import choice, duration, integer, size
 from hookd.config.settings import STRICT
-from hookd.model import ApiToken, Handler, Scope, Source, Trigger
+from hookd.model import ApiToken, Handler, RateLimit, Scope, Source, Trigger
 from hookd.model import Field as Place
 from hookd.units import parse_duration
 
@@ -126,7 +126,13 @@ class HandlerTable:
     """How long one attempt may take; without it that of `[delivery]`."""
     max_in_flight: Annotated[int | None, integer(1, 10_000)] = None
     """How many attempts are under way at once; without it `per_endpoint` of `[delivery]`."""
+    rate_limit: Annotated[RateLimit | None, words.RATE] = None
+    """How often attempts are begun; without it as often as there is something to do."""
+    ordered: Annotated[bool, words.FLAG] = False
+    """Whether deliveries are made one after another, in the order of their events."""
 
     def noun(self) -> Handler:
         """Answer the handler."""
-        return Handler(self.name, self.event_types, self.run, self.timeout, self.max_in_flight)
+        return Handler(
+            self.name, self.event_types, self.run, self.timeout, self.max_in_flight, self.rate_limit, self.ordered
+        )

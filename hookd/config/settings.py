@@ -14,7 +14,9 @@ from pydantic import ConfigDict, Field
 from hookd.config import places, words
 from hookd.config.kinds import choice, duration, integer, share, size
 from hookd.config.places import Address
+from hookd.config.tripping import TRIPPING
 from hookd.model import ApiToken, Handler, Source, Trigger
+from hookd.policy.breaker import USUAL, BreakerPolicy
 from hookd.units import parse_duration, parse_size
 
 RETRY = tuple(map(parse_duration, ("5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h")))
@@ -78,6 +80,10 @@ class DeliverySettings:
     """The waits before the second attempt, the third and so on; `[]` means one attempt only."""
     jitter: Annotated[float, share()] = 0.1
     """By which share of itself a wait is lengthened or shortened at random."""
+    breaker: Annotated[BreakerPolicy, TRIPPING] = USUAL
+    """When an endpoint is left alone for a while: after `failures` in a row, or once this `share` of the attempts in a
+    `window` has failed, of `least` or more. After `wait`, and twice as long each time up to `longest`, one delivery is
+    tried: a success ends it."""
     disable_after: Annotated[int, duration("1s", "3650d", "5d")] = parse_duration("5d")
     """How long an endpoint fails, without one success, before it is disabled."""
     response_kept: Annotated[int, size("0B", "64KiB", "4KiB")] = parse_size("4KiB")

@@ -10,11 +10,12 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from hookd import signing
-from hookd.config.kinds import Kind, Surroundings, checked, kind, quoted, text
+from hookd.config.kinds import Kind, Surroundings, checked, got, kind, quoted, text
 from hookd.config.secrets import EXPECTED, masked, resolve
 from hookd.handlers import load
-from hookd.model import Field, Handler, Scope
+from hookd.model import Field, Handler, RateLimit, Scope
 from hookd.policy.types import check_pattern, check_type
+from hookd.units import format_rate, parse_rate
 
 KEY_BYTES = 32
 LEAST_DIFFERENT = 16
@@ -164,3 +165,14 @@ HEADER = Kind('the name of a header such as "X-Webhook-Token"', _header, quoted)
 KEY = Kind(f"{_KEY}, as {EXPECTED}", _key, masked)
 SECRET = Kind(EXPECTED, _secret, masked)
 TOKEN = Kind(EXPECTED, _token, masked)
+
+
+def _rate(value: Any, *_: object) -> RateLimit:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {_RATE}, got {got(value)}")  # noqa: TRY004 - ValueError is what pydantic collects
+    return parse_rate(value)
+
+
+_RATE = 'a rate such as "50/s", "600/min" or "600/min burst 50"'
+RATE = Kind(_RATE, _rate, lambda limit: quoted(format_rate(limit)))
+FLAG = kind("true or false", lambda value: value if isinstance(value, bool) else None, lambda flag: str(flag).lower())

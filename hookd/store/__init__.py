@@ -20,7 +20,7 @@ from hookd.store.endpoints import Change, Named
 from hookd.store.events import EventRecord
 from hookd.store.files import FileError, Files, StorageError, named
 from hookd.store.page import Listing, Page
-from hookd.store.record import Result
+from hookd.store.result import Result
 from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, is_fault, perform
 from hookd.store.statement import Steps
 from hookd.store.totals import Totals
@@ -151,6 +151,7 @@ class Store:
         self._directory.handlers = handlers
         await self._write(recover.recover, None)
         gone = await self._write(recover.orphans, None)
+        await self._write(recover.arrange_handlers, None)
         await self._write(recover.scan, None)
         return gone
 
@@ -175,10 +176,12 @@ class Store:
         """Know these handlers, by their ids, from now on; cancel what waits for others, and answer whose."""
         former, self._directory.handlers = self._directory.handlers, handlers
         try:
-            return await self._write(recover.orphans, None)
+            gone = await self._write(recover.orphans, None)
+            await self._write(recover.arrange_handlers, None)
         except Unavailable:
             self._directory.handlers = former
             raise
+        return gone
 
     async def totals(self) -> Totals:
         """Count what waits, and the endpoints by state."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, Unavailable
 from hookd.model import PAYLOAD_TYPE, Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
 from hookd.store.context import Context
+from hookd.store.order import Line, last_turns
 from hookd.store.rows import text
 from hookd.store.statement import Insert, Many, Row, Steps, statements
 
@@ -153,7 +154,8 @@ def _destinations(context: Context, draft: Draft) -> Steps[Sequence[Destination]
 def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | HookdError]) -> Steps[None]:
     sequences = yield Insert(SQL.insert_events, [_event_row(each.draft.event) for each in fresh])
     fan = [(each, sequence, to) for each, sequence in zip(fresh, sequences, strict=True) for to in each.destinations]
-    outbox = [_outbox_row(context, each.draft, sequence, destination) for each, sequence, destination in fan]
+    last = yield from last_turns([_line(each.draft, to) for each, _, to in fan if _in_line(each.draft, to)])
+    outbox = [_outbox_row(context, each.draft, sequence, destination, last) for each, sequence, destination in fan]
     if outbox:
         numbers = yield Insert(SQL.insert_outbox, outbox)
         for row, number, (each, _, destination) in zip(outbox, numbers, fan, strict=True):
@@ -163,26 +165,42 @@ def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | 
 def _event_row(event: Event) -> Row:
     return (
         event.id, event.tenant or "", event.type, event.origin.value, event.payload, event.content_type,
-        event.created_at,
+        event.created_at, event.ordering_key,
     )  # fmt: skip
 
 
-def _outbox_row(context: Context, draft: Draft, event: int, destination: Destination) -> Row:
-    status, reason = _first_status(context, draft, destination)
+def _outbox_row(context: Context, draft: Draft, event: int, destination: Destination, last: dict[Line, int]) -> Row:
+    key, turn, held = "", None, False
+    if _in_line(draft, destination):
+        line = _line(draft, destination)
+        key, held, turn = line.ordering_key, line in last, last.get(line, 0) + 1
+        last[line] = turn
+    status, reason = _first_status(context, draft, destination, held=held)
     return (
         context.ids("dlv"), event, destination.id, draft.event.tenant or "", draft.event.type, status.value, reason,
-        context.now, context.now,
+        context.now, context.now, key, turn, held,
     )  # fmt: skip
 
 
-def _first_status(context: Context, draft: Draft, destination: Destination) -> tuple[Status, str | None]:
+def _in_line(draft: Draft, destination: Destination) -> bool:
+    """Say whether a delivery keeps an order; what is sent at once, or not at all, does not."""
+    return destination.ordered and not draft.direct and not _is_disabled(destination)
+
+
+def _line(draft: Draft, destination: Destination) -> Line:
+    return Line(destination.id, draft.event.ordering_key)
+
+
+def _is_disabled(destination: Destination) -> bool:
+    return isinstance(destination, Endpoint) and destination.state is EndpointState.DISABLED
+
+
+def _first_status(context: Context, draft: Draft, destination: Destination, *, held: bool) -> tuple[Status, str | None]:
     if draft.direct:
         return Status.SENDING, None
-    if isinstance(destination, Endpoint) and destination.state is not EndpointState.ACTIVE:
-        if destination.state is EndpointState.DISABLED:
-            return Status.CANCELLED, f"the endpoint is disabled: {destination.state_reason}"
-        return Status.PENDING, None
-    if context.take(destination):
+    if isinstance(destination, Endpoint) and destination.state is EndpointState.DISABLED:
+        return Status.CANCELLED, f"the endpoint is disabled: {destination.state_reason}"
+    if not held and context.take(destination):
         return Status.SENDING, None
     return Status.PENDING, None
 
@@ -196,9 +214,10 @@ def _hand_over(
     answers: list[Accepted | HookdError],
 ) -> None:
     """Tell the delivery loop of a new row: to be sent now, or due."""
-    identity, status = row[0], row[5]
+    identity, status, held = row[0], row[5], row[11]
     if status == Status.PENDING:
-        context.changes.make_due(destination.id, context.now)
+        if not held:
+            context.make_due(destination)
     elif status == Status.CANCELLED:
         context.changes.concluded[Status.CANCELLED] += 1
     else:

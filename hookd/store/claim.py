@@ -5,15 +5,16 @@ from collections.abc import Sequence
 import msgspec
 
 from hookd.errors import Unavailable
-from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
+from hookd.model import Delivery, Destination, Event, Origin, Status
 from hookd.store.context import Context
+from hookd.store.order import is_ordered, line_of, settle
 from hookd.store.rows import text
 from hookd.store.statement import Query, Steps, statements
 
 SQL = statements("claim")
 STOPPED = statements("record").stopped
 
-_decode = msgspec.json.Decoder(list[tuple[int, str, int, int, int, str, str, str, str, str, int, int]]).decode
+_decode = msgspec.json.Decoder(list[tuple[int, str, int, int, int, str, str, str, str, str, int, str, int]]).decode
 
 
 def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None]]:
@@ -33,8 +34,9 @@ def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None
 
 def _claim_lane(context: Context, lane: str, among: int) -> Steps[list[Delivery]]:
     destination = yield from _find(context, lane)
-    if destination is None or (isinstance(destination, Endpoint) and destination.state is not EndpointState.ACTIVE):
-        context.changes.scanned[lane] = None  # what wakes the lane again is a change of its endpoint
+    sent_from = None if destination is None else context.sent_from(destination)
+    if destination is None or sent_from != context.now:
+        context.changes.scanned[lane] = sent_from  # None: what wakes the lane again is a change of its endpoint
         return []
     room = 0 if context.room is None else min(context.claim_rows, context.room.claimable(destination, among))
     found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1})
@@ -71,13 +73,14 @@ def _read(
             origin,
             content_type,
             created_at,
+            ordering_key,
             size,
         ) = row
         if due_at > now or len(claimed) == room:
             return claimed, due_at
         payload = payloads[start : start + size]
         start += size
-        noun = Event(event, tenant or None, type_, Origin(origin), payload, content_type, created_at)
+        noun = Event(event, tenant or None, type_, Origin(origin), payload, content_type, created_at, ordering_key)
         claimed.append(Delivery(sequence, identity, noun, destination, attempt_count, step))
     return claimed, None
 
@@ -89,5 +92,9 @@ def release(context: Context, batches: Sequence[Sequence[Delivery]]) -> Steps[li
     context.changes.concluded[Status.CANCELLED] += len((yield Query(STOPPED, sequences)))
     yield Query(SQL.release, sequences)
     for delivery in deliveries:
-        context.changes.make_due(delivery.destination.id, context.now)
+        destination = yield from _find(context, delivery.destination.id)
+        if destination is not None:
+            context.make_due(destination)
+        if is_ordered(destination):
+            yield from settle(context, [line_of(delivery)])
     return [None] * len(batches)

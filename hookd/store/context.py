@@ -3,12 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 from hookd.errors import Unavailable
 from hookd.ids import IdFactory
-from hookd.model import Delivery, Destination, Endpoint, Event, Handler, Origin, Status
+from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Handler, Origin, Status
+from hookd.policy.breaker import Tally
 from hookd.policy.match import candidates, matches
 from hookd.store import rows
 from hookd.store.statement import Query, Row, Steps, statements
@@ -54,23 +56,22 @@ class Changes:
     """Lanes whose destination has changed, or of which something that is being sent is to stop."""
     disabled: dict[str, str] = field(default_factory=dict)
     """Endpoints that were disabled, and why."""
+    failing: dict[str, str] = field(default_factory=dict)
+    """Endpoints whose breaker opened, and what the last attempt met."""
+    recovered: list[str] = field(default_factory=list)
+    """Endpoints whose breaker closed."""
     concluded: Counter[Status] = field(default_factory=Counter)
 
     def mark(self) -> "Changes":
         """Answer a copy, to come back to."""
-        return Changes(
-            list(self.claimed),
-            list(self.held),
-            dict(self.due),
-            dict(self.scanned),
-            set(self.touched),
-            dict(self.disabled),
-            Counter(self.concluded),
-        )
+        return Changes(**{each.name: copy(getattr(self, each.name)) for each in fields(self)})
 
     def make_due(self, lane: str, at: int) -> None:
         """Note that a lane has a row due at `at`."""
         self.due[lane] = min(at, self.due.get(lane, at))
+        scanned = self.scanned.get(lane, at)
+        if lane in self.scanned:
+            self.scanned[lane] = at if scanned is None else min(at, scanned)
 
 
 class Directory:
@@ -79,6 +80,8 @@ class Directory:
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
         self.handlers: Mapping[str, Handler] = {}
+        self.tallies: dict[str, Tally] = {}
+        """What came of each endpoint's latest attempts; a new process begins to count anew."""
         self._endpoints: dict[str, Endpoint] = {}
         self._matches: dict[tuple[str | None, str, Origin], tuple[str, ...]] = {}
 
@@ -86,6 +89,7 @@ class Directory:
         """Read everything afresh: a transaction failed, or somebody else wrote."""
         self._endpoints.clear()
         self._matches.clear()
+        self.tallies.clear()
 
     def put(self, endpoint: Endpoint) -> None:
         """Remember an endpoint as it now is."""
@@ -154,10 +158,24 @@ class Context:
 
     def take(self, destination: Destination) -> bool:
         """Take a place for one new delivery, where there is one."""
-        if self.room is None or not self.room.take(destination, self.now):
+        if self.room is None or self.sent_from(destination) != self.now or not self.room.take(destination, self.now):
             return False
         self.changes.held.append(destination)
         return True
+
+    def sent_from(self, destination: Destination) -> int | None:
+        """Answer when a destination may be sent to: now, when its breaker lets it, or None where it is not active."""
+        if not isinstance(destination, Endpoint):
+            return self.now
+        if destination.state is not EndpointState.ACTIVE:
+            return None
+        return max(self.now, destination.breaker.blocked_until or 0)
+
+    def make_due(self, destination: Destination) -> None:
+        """Note that something waits for a destination, as soon as that may be sent to."""
+        at = self.sent_from(destination)
+        if at is not None:
+            self.changes.make_due(destination.id, at)
 
     def hold(self, destination: Destination, count: int) -> None:
         """Take the places of deliveries that are being claimed."""

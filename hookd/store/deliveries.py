@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hookd.errors import Conflict, HookdError, NotFound
 from hookd.ids import first_id
@@ -9,6 +10,7 @@ from hookd.model import Attempt, Endpoint, EndpointState, Status
 from hookd.store import rows
 from hookd.store.context import Context
 from hookd.store.endpoints import Named
+from hookd.store.order import Line, next_turn, settle
 from hookd.store.page import Listing, Page, cut
 from hookd.store.statement import Query, Row, Steps, statements
 
@@ -106,17 +108,25 @@ def _record(row: Row) -> DeliveryRecord:
 
 def delivery(named: Named) -> Steps[tuple[DeliveryRecord, list[Attempt]]]:
     """Answer a delivery with its attempts, oldest first, or raise NotFound."""
-    sequence, *_ = yield from _locate(named)
+    sequence = (yield from _locate(named)).sequence
     found = yield Query(SQL.attempts, {"delivery": sequence})
     return (yield from _reread(sequence)), [rows.attempt(row) for row in found]
 
 
-def _locate(named: Named) -> Steps[tuple[int, str, str, Status]]:
+class _Located(NamedTuple):
+    """A delivery's place in the outbox."""
+
+    sequence: int
+    status: Status
+    line: Line
+
+
+def _locate(named: Named) -> Steps[_Located]:
     found = yield Query(SQL.locate, {"id": named.id})
     if not found or named.tenant not in (None, found[0][1] or None):
         raise NotFound(f"there is no delivery {named.id}")
-    sequence, tenant, endpoint, status = found[0]
-    return sequence, tenant, endpoint, Status(status)
+    sequence, _, endpoint, status, ordering_key = found[0]
+    return _Located(sequence, Status(status), Line(endpoint, ordering_key))
 
 
 def _reread(sequence: int) -> Steps[DeliveryRecord]:
@@ -136,16 +146,22 @@ def retry(context: Context, named: Sequence[Named]) -> Steps[list[DeliveryRecord
 
 
 def _retry(context: Context, named: Named) -> Steps[DeliveryRecord]:
-    sequence, _, lane, status = yield from _locate(named)
+    sequence, status, line = yield from _locate(named)
     if status is Status.SENDING:
         raise Conflict(f"{named.id} is being sent right now; wait for the attempt's outcome")
+    lane = line.endpoint
     destination = yield from context.directory.find(lane)
     if destination is None:
         raise Conflict(f"{lane} does not exist any more")
     if isinstance(destination, Endpoint) and destination.state is EndpointState.DISABLED:
         raise Conflict(f"{lane} is disabled: {destination.state_reason}; set its state to active first")
-    yield Query(SQL.retry, {"sequence": sequence, "now": context.now})
-    context.changes.make_due(lane, context.now)
+    turn = (yield from next_turn(line)) if destination.ordered else None
+    parameters = {"sequence": sequence, "now": context.now, "ordering_key": line.ordering_key, "turn": turn}
+    yield Query(SQL.retry, parameters)
+    if destination.ordered:
+        yield from settle(context, [line])
+    else:
+        context.make_due(destination)
     return (yield from _reread(sequence))
 
 
@@ -161,14 +177,15 @@ def cancel(context: Context, named: Sequence[Named]) -> Steps[list[DeliveryRecor
 
 
 def _cancel(context: Context, named: Named) -> Steps[DeliveryRecord]:
-    sequence, _, lane, status = yield from _locate(named)
+    sequence, status, line = yield from _locate(named)
     if status in (Status.DELIVERED, Status.FAILED):
         raise Conflict(f"{named.id} is {status} already; there is nothing left to cancel")
     parameters = {"sequence": sequence, "reason": "cancelled by hand"}
     if status is Status.PENDING:
         yield Query(SQL.cancel, parameters)
         context.changes.concluded[Status.CANCELLED] += 1
+        yield from settle(context, [line])
     elif status is Status.SENDING:
         yield Query(SQL.stop, parameters)
-        context.changes.touched.add(lane)
+        context.changes.touched.add(line.endpoint)
     return (yield from _reread(sequence))

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hookd.errors import HookdError, NotFound
-from hookd.model import Endpoint, EndpointState, Status
+from hookd.model import Breaker, Endpoint, EndpointState, Status
 from hookd.store import rows
 from hookd.store.accept import accept, operational
 from hookd.store.context import Context
+from hookd.store.order import arrange
 from hookd.store.page import Listing, Page, cut
 from hookd.store.statement import Many, Query, Steps, statements
 from hookd.store.vault import Vault
@@ -80,17 +81,26 @@ def _store(context: Context, before: Endpoint, after: Endpoint) -> Steps[Endpoin
     woken = after.state is EndpointState.ACTIVE and before.state is not EndpointState.ACTIVE
     if woken:
         after = replace(after, failing_since=None, failing_attempts=0)
-    yield Query(SQL.update, rows.endpoint_row(after, context.directory.vault))
-    context.directory.put(after)
+    if after.ordered != before.ordered:
+        yield from arrange(context, after)
     if woken or after.url != before.url:
-        yield from hasten(context, after.id)
+        return (yield from hasten(context, after))
+    yield from _update(context, after)
     return after
 
 
-def hasten(context: Context, identity: str) -> Steps[None]:
-    """Make all that waits for an endpoint due now."""
-    yield Query(DELIVERIES.hasten, {"endpoint": identity, "now": context.now})
-    context.changes.make_due(identity, context.now)
+def _update(context: Context, endpoint: Endpoint) -> Steps[None]:
+    yield Query(SQL.update, rows.endpoint_row(endpoint, context.directory.vault))
+    context.directory.put(endpoint)
+
+
+def hasten(context: Context, endpoint: Endpoint) -> Steps[Endpoint]:
+    """Make all that waits for an endpoint due now, whatever its breaker said, and store the endpoint as it then is."""
+    endpoint = replace(endpoint, breaker=Breaker())
+    yield from _update(context, endpoint)
+    yield Query(DELIVERIES.hasten, {"endpoint": endpoint.id, "now": context.now})
+    context.make_due(endpoint)
+    return endpoint
 
 
 def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = True) -> Steps[Endpoint]:
@@ -104,9 +114,9 @@ def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = T
         state_reason=reason,
         state_since=context.now,
         updated_at=context.now,
+        breaker=Breaker(),
     )
-    yield Query(SQL.update, rows.endpoint_row(endpoint, context.directory.vault))
-    context.directory.put(endpoint)
+    yield from _update(context, endpoint)
     context.changes.disabled[endpoint.id] = reason
     yield from cancel_waiting(context, endpoint.id, f"the endpoint is disabled: {reason}")
     if tell:
@@ -122,6 +132,7 @@ def cancel_waiting(context: Context, identity: str, reason: str) -> Steps[None]:
     waiting = yield Query(DELIVERIES.count_waiting, {"endpoint": identity})
     context.changes.concluded[Status.CANCELLED] += waiting[0][0]
     yield Query(DELIVERIES.cancel_waiting, parameters)
+    yield Query(DELIVERIES.cancel_held, parameters)
     yield Query(DELIVERIES.stop_sending, parameters)
 
 
@@ -145,7 +156,9 @@ def delete(context: Context, endpoints: Sequence[Named]) -> Steps[list[HookdErro
 def hasten_all(context: Context, identities: Sequence[str]) -> Steps[list[None]]:
     """Make all that waits for these endpoints due now."""
     for identity in identities:
-        yield from hasten(context, identity)
+        endpoint = yield from context.directory.find(identity)
+        if isinstance(endpoint, Endpoint):
+            yield from hasten(context, endpoint)
     return [None] * len(identities)
 
 

@@ -26,6 +26,7 @@ class EventRecord:
     origin: Origin
     content_type: str
     created_at: int
+    ordering_key: str
 
 
 def events(tenant: str | None, page: Page) -> Steps[Listing[EventRecord]]:
@@ -34,7 +35,7 @@ def events(tenant: str | None, page: Page) -> Steps[Listing[EventRecord]]:
     parameters = {} if tenant is None else {"tenant": tenant}
     found = yield Query(f"{SQL.page_columns} WHERE {condition}{page.order}", parameters | page.parameters)
     kept, older, newer = cut(page, found)
-    records = [EventRecord(row[0], row[1] or None, row[2], Origin(row[3]), row[4], row[5]) for row in kept]
+    records = [EventRecord(row[0], row[1] or None, row[2], Origin(row[3]), row[4], row[5], row[6]) for row in kept]
     return Listing(records, older, newer)
 
 

@@ -1,39 +1,19 @@
 """Recording what came of attempts, in one transaction with all that follows from it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-from msgspec import Struct
-
-from hookd.model import (
-    Attempt,
-    Delivery,
-    Destination,
-    Endpoint,
-    EndpointState,
-    Origin,
-    Outcome,
-    Status,
-)
-from hookd.policy import failing
-from hookd.policy.failing import Failing
-from hookd.policy.retry import GONE, Decision
+from hookd.model import Delivery, Destination, Endpoint, Status
 from hookd.store import rows
 from hookd.store.accept import accept, operational
+from hookd.store.claim import claim
 from hookd.store.context import Context
-from hookd.store.endpoints import disable
+from hookd.store.health import judge
+from hookd.store.order import is_ordered, line_of, settle
+from hookd.store.result import Result
 from hookd.store.statement import Many, Query, Row, Steps, statements
 
 SQL = statements("record")
-
-
-class Result(Struct, frozen=True):
-    """An attempt that was made, and what was decided; `disable_after` is in milliseconds."""
-
-    delivery: Delivery
-    attempt: Attempt
-    decision: Decision
-    disable_after: int
 
 
 def record(context: Context, results: Sequence[Result]) -> Steps[list[None]]:
@@ -41,6 +21,8 @@ def record(context: Context, results: Sequence[Result]) -> Steps[list[None]]:
     yield Many(SQL.insert_attempts, [rows.attempt_row(each.delivery.sequence, each.attempt) for each in results])
     stopped = yield from _stopped(results)
     yield Many(SQL.conclude, [_conclusion(each, context.now) for each in results])
+    destinations = yield from _destinations(context, results)
+    yield from judge(context, results, destinations)
     for each in results:
         if each.delivery.sequence in stopped:
             context.changes.concluded[Status.CANCELLED] += 1
@@ -48,11 +30,11 @@ def record(context: Context, results: Sequence[Result]) -> Steps[list[None]]:
             context.changes.make_due(each.delivery.destination.id, each.decision.due_at)
         else:
             context.changes.concluded[each.decision.status] += 1
-    yield from _judge(context, results)
+    yield from _go_on(context, results, destinations)
     failed = [
         each
         for each in results
-        if each.decision.status is Status.FAILED and each.delivery.sequence not in stopped and _reportable(each)
+        if each.decision.status is Status.FAILED and each.delivery.sequence not in stopped and each.reportable
     ]
     yield from report_failed(context, map(_dead_letter, failed))
     return [None] * len(results)
@@ -79,44 +61,21 @@ def _conclusion(result: Result, now: int) -> Row:
     )
 
 
-def _judge(context: Context, results: Sequence[Result]) -> Steps[None]:
-    """Keep count of each endpoint's failures, and disable the ones that are gone or have failed for too long."""
-    changed: dict[str, Endpoint] = {}
-    for result in results:
-        destination = result.delivery.destination
-        success = result.attempt.outcome is Outcome.SUCCESS
-        if not isinstance(destination, Endpoint):
-            continue
-        endpoint = changed.get(destination.id) or (yield from context.directory.find(destination.id))
-        if isinstance(endpoint, Endpoint) and not (success and endpoint.failing_since is None):
-            changed[endpoint.id] = yield from _after(context, endpoint, result, success=success)
-    if changed:
-        yield Many(SQL_FAILING, [(each.id, each.failing_since, each.failing_attempts) for each in changed.values()])
+def _destinations(context: Context, results: Sequence[Result]) -> Steps[dict[str, Destination | None]]:
+    """Answer the destinations as they are now: since they were claimed for, they may have been changed, or deleted."""
+    found: dict[str, Destination | None] = {}
+    for lane in {each.delivery.destination.id for each in results}:
+        found[lane] = yield from context.directory.find(lane)
+    return found
 
 
-SQL_FAILING = statements("endpoints").update_failing
-
-
-def _after(context: Context, endpoint: Endpoint, result: Result, *, success: bool) -> Steps[Endpoint]:
-    before = Failing(endpoint.failing_since, endpoint.failing_attempts)
-    now = failing.after(before, success=success, now=context.now)
-    endpoint = replace(endpoint, failing_since=now.since, failing_attempts=now.attempts)
-    context.directory.put(endpoint)
-    if endpoint.state is EndpointState.DISABLED or success:
-        return endpoint
-    reason = None
-    if result.attempt.status_code == GONE:
-        reason = "the receiver answered 410 Gone"
-    elif failing.given_up(now, context.now, result.disable_after):
-        days = result.disable_after / 86_400_000
-        reason = f"no success in {now.attempts} attempts over {days:g} days; last: {result.attempt.error}"
-    if reason is not None:
-        endpoint = yield from disable(context, endpoint, reason, tell=_reportable(result))
-    return endpoint
-
-
-def _reportable(result: Result) -> bool:
-    return result.delivery.event.origin is not Origin.OPERATIONAL
+def _go_on(context: Context, results: Sequence[Result], destinations: Mapping[str, Destination | None]) -> Steps[None]:
+    """Claim at once what an ordered destination is sent next, so that each delivery costs it one commit, not two."""
+    deliveries = (each.delivery for each in results)
+    lines = [line for line in map(line_of, deliveries) if is_ordered(destinations[line.endpoint])]
+    yield from settle(context, lines)
+    if lines and context.room is not None:
+        yield from claim(context, [list(dict.fromkeys(line.endpoint for line in lines))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hookd.model import Origin, Status
 from hookd.store.context import Context
 from hookd.store.endpoints import cancel_waiting
+from hookd.store.order import arrange, being_sent, is_arranged, settle
 from hookd.store.record import DeadLetter, report_failed
 from hookd.store.statement import Query, Steps, statements
 
@@ -20,11 +21,13 @@ def recover(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
 
     But for those that were to stop, and tests of disabled endpoints, for which nothing waits.
     """
+    lines = yield from being_sent()
     yield Query(SQL.stop_tests, {})
     stopped = yield Query(SQL.count_stopped, {})
     crashed = yield Query(SQL.crashed, {"crashes": CRASHES_TO_GIVE_UP})
     context.changes.concluded += Counter({Status.CANCELLED: stopped[0][0], Status.FAILED: len(crashed)})
     yield Query(SQL.recover_crashed, {"crashes": CRASHES_TO_GIVE_UP})
+    yield from settle(context, lines)
     yield from report_failed(
         context,
         [
@@ -48,6 +51,14 @@ def scan(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
     """Note, for the delivery loop, every lane that has something waiting, and when it is due."""
     for lane, due_at in (yield Query(SQL.lanes, {})):
         context.changes.make_due(lane, due_at)
+    return [None] * len(asked)
+
+
+def arrange_handlers(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
+    """Order what waits for the handlers that the configuration now says are ordered, and no more for the others."""
+    for handler in context.directory.handlers.values():
+        if not (yield from is_arranged(handler)):
+            yield from arrange(context, handler)
     return [None] * len(asked)
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
-from hookd.model import Attempt, Endpoint, EndpointState, Event, Origin, Outcome, PreviousSecret
+from hookd.model import Attempt, Breaker, Endpoint, EndpointState, Event, Origin, Outcome, PreviousSecret
 from hookd.store.statement import Row
 from hookd.store.vault import Cipher, Vault
+from hookd.units import format_rate, parse_rate
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -31,7 +32,9 @@ def endpoint_row(endpoint: Endpoint, vault: Vault) -> dict[str, Any]:
         "event_types": text(endpoint.event_types),
         "description": endpoint.description,
         "scheme": endpoint.scheme,
+        "rate_limit": None if endpoint.rate_limit is None else format_rate(endpoint.rate_limit),
         "max_in_flight": endpoint.max_in_flight,
+        "ordered": endpoint.ordered,
         "timeout": endpoint.timeout,
         "retry": None if endpoint.retry is None else text(endpoint.retry),
         "metadata": text(endpoint.metadata),
@@ -40,6 +43,9 @@ def endpoint_row(endpoint: Endpoint, vault: Vault) -> dict[str, Any]:
         "state_since": endpoint.state_since,
         "failing_since": endpoint.failing_since,
         "failing_attempts": endpoint.failing_attempts,
+        "opened_at": endpoint.breaker.opened_at,
+        "openings": endpoint.breaker.openings,
+        "blocked_until": endpoint.breaker.blocked_until,
         "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
         **_encrypted(endpoint, vault.first),
@@ -58,7 +64,7 @@ def _encrypted(endpoint: Endpoint, cipher: Cipher) -> dict[str, str | None]:
 
 def endpoint(row: Row, vault: Vault) -> Endpoint:
     """Read an endpoint from the columns of `endpoints.read`; Unavailable where its secrets can't be decrypted."""
-    token, secret, previous, headers = _decrypted(row[0], row[6:10], vault.cipher(row[21]))
+    token, secret, previous, headers = _decrypted(row[0], row[6:10], vault.cipher(row[26]))
     return Endpoint(
         id=row[0],
         tenant=row[1] or None,
@@ -81,6 +87,9 @@ def endpoint(row: Row, vault: Vault) -> Endpoint:
         failing_attempts=row[18],
         created_at=row[19],
         updated_at=row[20],
+        rate_limit=None if row[21] is None else parse_rate(row[21]),
+        ordered=bool(row[22]),
+        breaker=Breaker(row[23], row[24], row[25]),
     )
 
 
@@ -106,6 +115,7 @@ def event(row: Row) -> Event:
         payload=row[4],
         content_type=row[5],
         created_at=row[6],
+        ordering_key=row[7],
     )
 
 

@@ -6,7 +6,8 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
-from hookd.model import Attempt, Endpoint, Event
+from hookd.model import Attempt, Breaker, Endpoint, Event
+from hookd.policy import breaker
 from hookd.store import DeliveryRecord, EventRecord
 from hookd.units import format_time
 from hookd.web.body import is_json
@@ -21,8 +22,8 @@ def answer(value: object, status: int = HTTPStatus.OK, headers: Mapping[str, str
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
-def endpoint_document(endpoint: Endpoint) -> Document:
-    """Show an endpoint; its token and the values of its own headers are masked."""
+def endpoint_document(endpoint: Endpoint, now: int) -> Document:
+    """Show an endpoint as it is at `now` (epoch ms); its token and the values of its own headers are masked."""
     return {
         "id": endpoint.id,
         "tenant": endpoint.tenant,
@@ -32,8 +33,19 @@ def endpoint_document(endpoint: Endpoint) -> Document:
         "state": endpoint.state,
         "state_reason": endpoint.state_reason,
         "state_since": format_time(endpoint.state_since),
+        "breaker": _breaker_document(endpoint.breaker, now),
         "created_at": format_time(endpoint.created_at),
         "updated_at": format_time(endpoint.updated_at),
+    }
+
+
+def _breaker_document(lane: Breaker, now: int) -> Document:
+    """Show a breaker, and until when nothing is sent, be it but that the receiver asked for a pause."""
+    blocked = lane.blocked_until is not None and lane.blocked_until > now
+    return {
+        "state": breaker.state(lane, now),
+        "since": _time(lane.opened_at),
+        "blocked_until": _time(lane.blocked_until) if blocked else None,
     }
 
 
@@ -44,6 +56,7 @@ def event_document(event: Event | EventRecord) -> Document:
         "type": event.type,
         "tenant": event.tenant,
         "origin": event.origin,
+        "ordering_key": event.ordering_key or None,
         "content_type": event.content_type,
         "created_at": format_time(event.created_at),
     }

@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from hookd.attempt import check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
-from hookd.model import Endpoint, EndpointState
+from hookd.model import Breaker, Endpoint, EndpointState
 from hookd.signing import check_secret, scheme
-from hookd.units import format_duration
-from hookd.web.fields import Body, Metadata, Patterns, Retry, Tenant, Text, Timeout, Token, at_most, check
+from hookd.units import format_duration, format_rate
+from hookd.web.fields import Body, Metadata, Patterns, Rate, Retry, Tenant, Text, Timeout, Token, at_most, check
 from hookd.web.problems import pointer
 
 Json = Mapping[str, object]
@@ -64,7 +64,9 @@ class Definition(Body):
     token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False)
     scheme: Scheme = "standard"
     headers: Headers = Field({}, repr=False)
+    rate_limit: Rate | None = None
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    ordered: bool = False
     timeout: Timeout | None = None
     retry: Retry | None = None
     metadata: Metadata = Field({})
@@ -128,7 +130,7 @@ def in_state(endpoint: Endpoint, state: EndpointState, now: int) -> Endpoint:
     reason = None if state is EndpointState.ACTIVE else "by hand"
     after = replace(endpoint, state=state, state_reason=reason, state_since=now)
     if state is EndpointState.ACTIVE:
-        after = replace(after, failing_since=None, failing_attempts=0)
+        after = replace(after, failing_since=None, failing_attempts=0, breaker=Breaker())
     return after
 
 
@@ -141,7 +143,9 @@ def definition(endpoint: Endpoint) -> dict[str, Any]:
         "token": endpoint.token,
         "scheme": endpoint.scheme,
         "headers": dict(endpoint.headers),
+        "rate_limit": None if endpoint.rate_limit is None else format_rate(endpoint.rate_limit),
         "max_in_flight": endpoint.max_in_flight,
+        "ordered": endpoint.ordered,
         "timeout": None if endpoint.timeout is None else format_duration(endpoint.timeout),
         "retry": None if endpoint.retry is None else [format_duration(wait) for wait in endpoint.retry],
         "metadata": dict(endpoint.metadata),

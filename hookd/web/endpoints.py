@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from hookd.model import Endpoint, EndpointState
+from hookd.model import Breaker, Endpoint, EndpointState
 from hookd.signing import generate_secret
 from hookd.web.answers import Document, answer, attempt_document, endpoint_document
 from hookd.web.call import Call
@@ -18,7 +18,7 @@ async def create(call: Call) -> web.Response:
     """Make an endpoint; 201 with its secret, which is shown here, at its secret, and nowhere else."""
     wanted = new_endpoint(await call.values(), call.site.guard)
     endpoint = await store(call, wanted)
-    document = endpoint_document(endpoint) | {"secret": endpoint.secret}
+    document = endpoint_document(endpoint, call.services.clock()) | {"secret": endpoint.secret}
     return answer(document, HTTPStatus.CREATED, {"Location": f"/api/v1/endpoints/{endpoint.id}"})
 
 
@@ -37,7 +37,9 @@ async def store(call: Call, wanted: NewEndpoint) -> Endpoint:
         secret=wanted.secret or generate_secret(services.random_bytes),
         previous_secrets=(),
         headers=wanted.headers,
+        rate_limit=wanted.rate_limit,
         max_in_flight=wanted.max_in_flight,
+        ordered=wanted.ordered,
         timeout=wanted.timeout,
         retry=wanted.retry,
         metadata=wanted.metadata,
@@ -46,6 +48,7 @@ async def store(call: Call, wanted: NewEndpoint) -> Endpoint:
         state_since=now,
         failing_since=None,
         failing_attempts=0,
+        breaker=Breaker(),
         created_at=now,
         updated_at=now,
     )
@@ -55,12 +58,13 @@ async def store(call: Call, wanted: NewEndpoint) -> Endpoint:
 async def list_all(call: Call) -> web.Response:
     """List the endpoints that the caller may see."""
     listing = await call.services.store.endpoints(call.caller.tenant, page_of(call.query))
-    return answer_page(listing, endpoint_document)
+    now = call.services.clock()
+    return answer_page(listing, lambda endpoint: endpoint_document(endpoint, now))
 
 
 async def read(call: Call) -> web.Response:
     """Answer one endpoint."""
-    return answer(endpoint_document(await _endpoint(call)))
+    return answer(endpoint_document(await _endpoint(call), call.services.clock()))
 
 
 async def change(call: Call) -> web.Response:
@@ -70,7 +74,7 @@ async def change(call: Call) -> web.Response:
     endpoint = await call.services.store.change_endpoint(
         call.id, call.caller.tenant, lambda before: changed(before, patch, guard, now)
     )
-    return answer(endpoint_document(endpoint))
+    return answer(endpoint_document(endpoint, now))
 
 
 async def delete(call: Call) -> web.Response:

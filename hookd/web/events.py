@@ -12,7 +12,18 @@ from hookd.model import Event
 from hookd.store import DeliveryFilter, DeliveryRecord, Page
 from hookd.web.answers import answer, delivery_document, event_document, payload_document
 from hookd.web.call import Call, Site
-from hookd.web.fields import Body, EventId, EventType, Tenant, Text, at_most, check, idempotency_key, one_or_more
+from hookd.web.fields import (
+    Body,
+    EventId,
+    EventType,
+    OrderingKey,
+    Tenant,
+    Text,
+    at_most,
+    check,
+    idempotency_key,
+    one_or_more,
+)
 from hookd.web.page import LONGEST, answer_page, page_of
 from hookd.web.problems import pointer
 
@@ -36,6 +47,7 @@ class Publishing(Body):
     id: EventId | None = None
     tenant: Tenant | None = None
     endpoints: EndpointIds | None = None
+    ordering_key: OrderingKey | None = None
 
 
 async def publish(call: Call) -> web.Response:
@@ -50,6 +62,7 @@ async def publish(call: Call) -> web.Response:
         id=event.id,
         idempotency_key=idempotency_key_of(call.request),
         endpoints=event.endpoints,
+        ordering_key=event.ordering_key or "",
     )
     receipt = await call.services.acceptor.publish(publication)
     return answer(_receipt(receipt), HTTPStatus.OK if receipt.repeated else HTTPStatus.ACCEPTED)

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from hookd.errors import Fault, InvalidInput
-from hookd.units import DURATIONS, format_duration, parse_duration
+from hookd.model import RateLimit
+from hookd.units import DURATIONS, format_duration, parse_duration, parse_rate
 from hookd.web.problems import pointer
 
 LONGEST_TYPE: Final = 128
@@ -91,6 +92,12 @@ def _duration(lowest: int, highest: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _rate(value: object) -> RateLimit:
+    if not isinstance(value, str):
+        raise ValueError('expected a rate such as "50/s", "600/min" or "600/min burst 50"')  # noqa: TRY004 - as above
+    return parse_rate(value)
+
+
 def at_most(count: int) -> BeforeValidator:
     """Take arrays and objects of so many entries, before any of them is looked at: each could be a fault."""
 
@@ -119,6 +126,8 @@ Token = Annotated[str, Field(max_length=1024), AfterValidator(_token)]
 Timeout = Annotated[int, _duration(1, LONGEST_TIMEOUT)]
 Wait = Annotated[int, _duration(0, LONGEST_WAIT)]
 Overlap = Annotated[int, _duration(0, LONGEST_WAIT)]
+Rate = Annotated[RateLimit, BeforeValidator(_rate)]
+OrderingKey = Annotated[Text, Field(min_length=1, max_length=128)]
 Retry = Annotated[tuple[Wait, ...], at_most(100), Field(strict=False)]
 Metadata = Annotated[
     dict[
@@ -140,9 +149,11 @@ _SAYINGS: Final = {
     "extra_forbidden": "is unknown here",
     "string_type": "expected a string",
     "int_type": "expected a whole number",
+    "bool_type": "expected true or false",
     "tuple_type": "expected an array",
     "dict_type": "expected an object",
     "string_too_long": "expected at most {max_length} characters",
+    "string_too_short": "expected at least {min_length} characters",
     "too_short": "expected a length of at least {min_length}",
     "greater_than_equal": "expected at least {ge}",
     "less_than_equal": "expected at most {le}",

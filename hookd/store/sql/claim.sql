@@ -6,14 +6,14 @@
 -- the payloads end to end as one BLOB (JSON could not carry their bytes), cut apart by their lengths.
 -- name: oldest
 SELECT json_group_array(json_array(sequence, id, attempt_count, step, due_at, event_id, tenant, type, origin,
-        content_type, created_at, length(payload))),
+        content_type, created_at, ordering_key, length(payload))),
     CAST(group_concat(payload, '') AS BLOB)
 FROM (
     SELECT outbox.sequence, outbox.id, outbox.attempt_count, outbox.step, outbox.due_at,
         events.id AS event_id, events.tenant, events.type, events.origin, events.content_type, events.created_at,
-        CASE WHEN outbox.due_at <= :now THEN events.payload ELSE x'' END AS payload
+        events.ordering_key, CASE WHEN outbox.due_at <= :now THEN events.payload ELSE x'' END AS payload
     FROM outbox CROSS JOIN events ON events.sequence = outbox.event
-    WHERE outbox.endpoint = :endpoint AND outbox.status = 'pending'
+    WHERE outbox.endpoint = :endpoint AND outbox.status = 'pending' AND outbox.held = 0
     ORDER BY outbox.due_at, outbox.sequence
     LIMIT :limit
 );
@@ -22,27 +22,31 @@ FROM (
 UPDATE outbox SET status = 'sending' WHERE sequence IN (SELECT value FROM json_each(:sequences));
 
 -- name: release
-UPDATE outbox SET status = CASE WHEN stop IS NULL THEN 'pending' ELSE 'cancelled' END, reason = stop, stop = NULL
+UPDATE outbox SET status = CASE WHEN stop IS NULL THEN 'pending' ELSE 'cancelled' END, reason = stop,
+    turn = CASE WHEN stop IS NULL THEN turn END, stop = NULL
 WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND status = 'sending';
 
 -- One step down the index for each lane that has something waiting, however much that is.
 -- name: lanes
 WITH RECURSIVE lane (endpoint) AS (
-    SELECT min(endpoint) FROM outbox WHERE status = 'pending'
+    SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND held = 0
     UNION ALL
-    SELECT (SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND outbox.endpoint > lane.endpoint)
+    SELECT (SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND held = 0 AND outbox.endpoint > lane.endpoint)
     FROM lane WHERE lane.endpoint IS NOT NULL
 )
-SELECT endpoint, (SELECT min(due_at) FROM outbox WHERE status = 'pending' AND outbox.endpoint = lane.endpoint)
+SELECT endpoint,
+    (SELECT min(due_at) FROM outbox WHERE status = 'pending' AND held = 0 AND outbox.endpoint = lane.endpoint)
 FROM lane WHERE endpoint IS NOT NULL;
 
 -- Handlers are few, and so are the rows that are being sent.
 -- name: handlers_waited_for
 WITH RECURSIVE lane (endpoint) AS (
-    SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND endpoint >= 'handler:' AND endpoint < 'handler;'
+    SELECT min(endpoint) FROM outbox
+    WHERE status = 'pending' AND held = 0 AND endpoint >= 'handler:' AND endpoint < 'handler;'
     UNION ALL
     SELECT (SELECT min(endpoint) FROM outbox
-            WHERE status = 'pending' AND outbox.endpoint > lane.endpoint AND outbox.endpoint < 'handler;')
+            WHERE status = 'pending' AND held = 0 AND outbox.endpoint > lane.endpoint
+                AND outbox.endpoint < 'handler;')
     FROM lane WHERE lane.endpoint IS NOT NULL
 )
 SELECT endpoint FROM lane WHERE endpoint IS NOT NULL
@@ -67,6 +71,7 @@ UPDATE outbox SET
     reason = CASE WHEN stop IS NOT NULL THEN stop
                   WHEN endpoint LIKE 'handler:%' AND crashes + 1 >= :crashes
                       THEN 'the handler was running in ' || (crashes + 1) || ' crashes' END,
+    turn = CASE WHEN stop IS NULL AND NOT (endpoint LIKE 'handler:%' AND crashes + 1 >= :crashes) THEN turn END,
     stop = NULL
 WHERE status = 'sending' AND status <> 'delivered';
 

@@ -2,34 +2,44 @@
 
 -- name: columns
 SELECT outbox.id, events.id, outbox.type, outbox.tenant, outbox.endpoint, outbox.status,
-    coalesce(outbox.stop, outbox.reason), outbox.attempt_count,
-    CASE WHEN outbox.status = 'pending' THEN outbox.due_at END, outbox.last_error, outbox.created_at, outbox.sequence
+    coalesce(outbox.stop, outbox.reason, CASE WHEN outbox.held THEN 'an older delivery of this ordered endpoint goes first' END),
+    outbox.attempt_count, CASE WHEN outbox.status = 'pending' AND NOT outbox.held THEN outbox.due_at END, outbox.last_error, outbox.created_at, outbox.sequence
 FROM outbox CROSS JOIN events ON events.sequence = outbox.event
 
 -- name: locate
-SELECT sequence, tenant, endpoint, status FROM outbox WHERE id = :id;
+SELECT outbox.sequence, outbox.tenant, outbox.endpoint, outbox.status, events.ordering_key
+FROM outbox CROSS JOIN events ON events.sequence = outbox.event WHERE outbox.id = :id;
 
 -- name: retry
-UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, crashes = 0, due_at = :now
+UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, crashes = 0, due_at = :now,
+    ordering_key = :ordering_key, turn = CASE WHEN :turn IS NOT NULL THEN coalesce(turn, :turn) END,
+    held = :turn IS NOT NULL
 WHERE sequence = :sequence;
 
 -- name: cancel
-UPDATE outbox SET status = 'cancelled', reason = :reason WHERE sequence = :sequence AND status = 'pending';
+UPDATE outbox SET status = 'cancelled', reason = :reason, turn = NULL, held = 0
+WHERE sequence = :sequence AND status = 'pending';
 
 -- name: stop
 UPDATE outbox SET stop = :reason WHERE sequence = :sequence AND status = 'sending';
 
 -- name: count_waiting
-SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND status = 'pending';
+SELECT (SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND status = 'pending' AND held = 0)
+    + (SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND turn IS NOT NULL AND held = 1);
 
 -- name: cancel_waiting
-UPDATE outbox SET status = 'cancelled', reason = :reason WHERE endpoint = :endpoint AND status = 'pending';
+UPDATE outbox SET status = 'cancelled', reason = :reason, turn = NULL
+WHERE endpoint = :endpoint AND status = 'pending' AND held = 0;
+
+-- name: cancel_held
+UPDATE outbox SET status = 'cancelled', reason = :reason, turn = NULL, held = 0
+WHERE endpoint = :endpoint AND turn IS NOT NULL AND held = 1;
 
 -- name: stop_sending
 UPDATE outbox SET stop = :reason WHERE status = 'sending' AND status <> 'delivered' AND +endpoint = :endpoint;
 
 -- name: hasten
-UPDATE outbox SET due_at = :now WHERE endpoint = :endpoint AND status = 'pending' AND due_at > :now;
+UPDATE outbox SET due_at = :now WHERE endpoint = :endpoint AND status = 'pending' AND held = 0 AND due_at > :now;
 
 -- name: attempts
 SELECT id, number, started_at, duration, outcome, status_code, error, request_headers, response_headers,

@@ -1,21 +1,23 @@
 -- name: insert
 INSERT INTO endpoints (id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers,
     max_in_flight, timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts,
-    created_at, updated_at, key_id)
+    created_at, updated_at, key_id, rate_limit, ordered, opened_at, openings, blocked_until)
 VALUES (:id, :tenant, :url, :event_types, :description, :scheme, :token, :secret, :previous_secrets, :headers,
     :max_in_flight, :timeout, :retry, :metadata, :state, :state_reason, :state_since, :failing_since,
-    :failing_attempts, :created_at, :updated_at, :key_id);
+    :failing_attempts, :created_at, :updated_at, :key_id, :rate_limit, :ordered, :opened_at, :openings, :blocked_until);
 
 -- name: update
 UPDATE endpoints SET url = :url, event_types = :event_types, description = :description, scheme = :scheme,
     token = :token, secret = :secret, previous_secrets = :previous_secrets, headers = :headers,
     max_in_flight = :max_in_flight, timeout = :timeout, retry = :retry, metadata = :metadata, state = :state,
     state_reason = :state_reason, state_since = :state_since, failing_since = :failing_since,
-    failing_attempts = :failing_attempts, updated_at = :updated_at, key_id = :key_id
+    failing_attempts = :failing_attempts, updated_at = :updated_at, key_id = :key_id, rate_limit = :rate_limit,
+    ordered = :ordered, opened_at = :opened_at, openings = :openings, blocked_until = :blocked_until
 WHERE id = :id;
 
--- name: update_failing
-UPDATE endpoints SET failing_since = new.column2, failing_attempts = new.column3
+-- name: update_health
+UPDATE endpoints SET failing_since = new.column2, failing_attempts = new.column3, opened_at = new.column4,
+    openings = new.column5, blocked_until = new.column6
 FROM (VALUES :rows) AS new WHERE endpoints.id = new.column1;
 
 -- name: delete
@@ -24,7 +26,7 @@ DELETE FROM endpoints WHERE id = :id;
 -- name: read
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    key_id
+    rate_limit, ordered, opened_at, openings, blocked_until, key_id
 FROM endpoints WHERE id = :id;
 
 -- name: subscribe
@@ -51,5 +53,5 @@ SELECT DISTINCT key_id FROM endpoints;
 -- name: page
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    key_id, sequence
+    rate_limit, ordered, opened_at, openings, blocked_until, key_id, sequence
 FROM endpoints

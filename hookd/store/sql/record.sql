@@ -14,6 +14,7 @@ WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND stop IS NOT NULL
 UPDATE outbox SET
     status = CASE WHEN new.column2 <> 'delivered' AND stop IS NOT NULL THEN 'cancelled' ELSE new.column2 END,
     reason = CASE WHEN new.column2 <> 'delivered' AND stop IS NOT NULL THEN stop ELSE new.column3 END,
+    turn = CASE WHEN new.column2 = 'pending' AND stop IS NULL THEN turn END,
     stop = NULL, attempt_count = new.column4, step = new.column5, due_at = new.column6, last_error = new.column7,
     crashes = 0
 FROM (VALUES :rows) AS new WHERE outbox.sequence = new.column1 AND outbox.status = 'sending';

@@ -1,0 +1,79 @@
+"""Order: of an ordered destination's deliveries with the same key, one at a time may be claimed, the first.
+
+Each that waits or is being sent has a turn, and all but the first are held. Whatever happens to one of them, `settle`
+then holds and lets go what has to be.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from hookd.model import Delivery, Destination
+from hookd.store.context import Context
+from hookd.store.statement import Many, Query, Steps, statements
+
+SQL = statements("order")
+
+
+class Line(NamedTuple):
+    """Those of one destination that keep their order among each other."""
+
+    endpoint: str
+    ordering_key: str
+
+
+def line_of(delivery: Delivery) -> Line:
+    """Answer the line that a delivery stands in if its destination is ordered."""
+    return Line(delivery.destination.id, delivery.event.ordering_key)
+
+
+def is_ordered(destination: Destination | None) -> bool:
+    """Say whether a destination's deliveries keep their order; one that is deleted has none."""
+    return destination is not None and destination.ordered
+
+
+def last_turns(lines: Sequence[Line]) -> Steps[dict[Line, int]]:
+    """Answer the last turn in each line where any delivery waits, or is being sent."""
+    if not lines:
+        return {}
+    found = yield Many(SQL.last_turns, lines)
+    last = {Line(lane, key): [turn for turn in turns if turn is not None] for lane, key, *turns in found}
+    return {line: max(turns) for line, turns in last.items() if turns}
+
+
+def next_turn(line: Line) -> Steps[int]:
+    """Answer the turn that comes before all others in a line."""
+    found = yield Query(SQL.first_turn, line._asdict())
+    return (found[0][0] or 0) - 1
+
+
+def settle(context: Context, lines: Iterable[Line]) -> Steps[None]:
+    """Let the first of each line be claimed, unless one is being sent; hold the others."""
+    wanted = list(dict.fromkeys(lines))
+    if wanted:
+        yield Many(SQL.hold, wanted)
+        for lane, due_at in (yield Many(SQL.let_go, wanted)):
+            context.changes.make_due(lane, due_at)
+
+
+def arrange(context: Context, destination: Destination) -> Steps[None]:
+    """Give turns to all that waits for a destination, or take them away, as it is ordered or not."""
+    named = {"endpoint": destination.id}
+    if not destination.ordered:
+        yield Query(SQL.dissolve, named)
+    else:
+        yield Query(SQL.line_up_waiting, named)
+        yield Query(SQL.line_up_sending, named)
+        found = yield Query(SQL.keys, named)
+        yield from settle(context, [Line(*line) for line in found])
+    context.changes.make_due(destination.id, context.now)
+
+
+def is_arranged(destination: Destination) -> Steps[bool]:
+    """Say whether what waits for a destination has turns where it is ordered, and none where it is not."""
+    sql = SQL.out_of_line if destination.ordered else SQL.in_line
+    return not (yield Query(sql, {"endpoint": destination.id}))
+
+
+def being_sent() -> Steps[list[Line]]:
+    """Answer the lines of which one is being sent."""
+    return [Line(*line) for line in (yield Query(SQL.keys_sending, {}))]
