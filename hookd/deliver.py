@@ -121,9 +121,10 @@ class Deliverer:
             log.warning("an endpoint was disabled", extra={"fields": {"endpoint": endpoint, "reason": reason}})
         for lane in changes.touched:
             self._put_back(lane)
+            self._lanes.reconsider(lane)
         for delivery in changes.claimed:
             self._begin(delivery)
-        if changes.due or changes.scanned:
+        if changes.due or changes.scanned or changes.touched:
             self._wake.set()
 
     async def _rest(self) -> None:

@@ -70,18 +70,19 @@ class Lanes:
         An endpoint's may be claimed a little ahead, so that its attempts need not wait for the next commit; a
         handler's never, since what is claimed counts as running where the process crashes.
         """
-        lane = self._known(destination)
+        lane = self.learn(destination)
         ahead = lane.pace if isinstance(destination, Endpoint) else 0
         return max(0, min(lane.limit + ahead - lane.claimed, self._all.room // among))
 
-    def _known(self, destination: Destination) -> Lane:
+    def learn(self, destination: Destination) -> Lane:
+        """Note what a destination says of its lane, which may have changed."""
         lane = self._lane(destination.id)
         lane.limit = destination.max_in_flight or self._per_endpoint
         return lane
 
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for a new delivery, unless older ones are due or the lane is full."""
-        lane = self._known(destination)
+        lane = self.learn(destination)
         waiting = lane.due_at is not None and lane.due_at <= now
         if waiting or lane.claimed >= lane.limit or self._all.claimed >= self._all.limit:
             return False
@@ -160,6 +161,12 @@ class Lanes:
         if at is not None and (at, identity) not in self._timed:
             self._timed.add((at, identity))
             heapq.heappush(self._timers, (at, identity))
+
+    def reconsider(self, identity: str) -> None:
+        """Look at a lane at once, since it may have more room than before."""
+        lane = self._lane(identity)
+        if lane.due_at is not None:
+            self._ready[identity] = lane
 
     def reconfigure(self, max_in_flight: int, per_endpoint: int) -> None:
         """Take new limits; what is in flight beyond them ends first."""
