@@ -4,7 +4,7 @@
 
 KILLS ?= 200
 MINUTES ?= 10
-SEEDS ?= 1000
+SEEDS ?= 3000
 FIRST ?= 0
 
 PYTHON ?= python3
@@ -40,8 +40,8 @@ crash: .venv/dev  ## kill a daemon under load KILLS times (200), and look for wh
 soak: .venv/run  ## run at half the capacity for MINUTES (10), with failures and restarts
 	$(BIN)/hookd bench soak --minutes $(MINUTES)
 
-simulate: .venv/dev  ## SEEDS (1000) courses of the delivery loop under a simulated clock, network and crashes
-	HOOKD_SIMULATION_FIRST=$(FIRST) HOOKD_SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest -x -q tests/simulation/simulate.py
+simulate: .venv/dev  ## SEEDS (3000) courses of the delivery loop under a simulated clock, network and crashes
+	HOOKD_SIMULATION_FIRST=$(FIRST) HOOKD_SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest -x -q tests/simulation
 
 clean:  ## remove what the other targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -108,11 +108,11 @@ class Lanes:
         An endpoint's may be claimed a little ahead, so that its attempts need not wait for the next commit; a
         handler's never, since what is claimed counts as running where the process crashes.
         """
-        lane = self._known(destination)
+        lane = self.learn(destination)
         return max(0, min(lane.room, self._all.room // among, lane.allowance(self._monotonic())))
 
-    def _known(self, destination: Destination) -> Lane:
-        """Note what a destination says of its lane."""
+    def learn(self, destination: Destination) -> Lane:
+        """Note what a destination says of its lane, which may have changed."""
         lane = self._lane(destination.id)
         is_endpoint = isinstance(destination, Endpoint)
         broken = is_endpoint and destination.breaker.opened_at is not None
@@ -131,7 +131,7 @@ class Lanes:
 
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for a new delivery, unless older ones are due or the lane is full."""
-        lane = self._known(destination)
+        lane = self.learn(destination)
         waiting = lane.due_at is not None and lane.due_at <= now
         if waiting or lane.claimed >= lane.limit or self._all.claimed >= self._all.limit:
             return False
@@ -224,7 +224,7 @@ class Lanes:
             heapq.heappush(self._timers, (at, lane.id))
 
     def reconsider(self, identity: str) -> None:
-        """Look at a lane at once, since what it allows may have changed."""
+        """Look at a lane at once, since it may allow more than before."""
         lane = self._lane(identity)
         if lane.due_at is not None:
             self._ready[identity] = lane

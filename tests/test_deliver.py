@@ -252,6 +252,20 @@ async def test_a_change_takes_effect_at_once_amid_a_backlog(tmp_path: Path) -> N
         assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 200
 
 
+async def test_a_raised_limit_takes_effect_while_all_that_was_allowed_is_under_way(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+        await it.stand.endpoint(url=receiver.url(), max_in_flight=1)
+        for _ in range(5):
+            await it.stand.accept()
+        await gate.crowd(1)
+        await change(it, max_in_flight=3)
+        await gate.crowd(3)
+        gate.open.set()
+        await it.reach(Status.DELIVERED)
+        assert gate.peak == 3
+
+
 async def test_a_pause_takes_effect_at_once_amid_a_backlog(tmp_path: Path) -> None:
     async with Receiver() as receiver, delivering(tmp_path) as it:
         await backlog(it, receiver, 200)

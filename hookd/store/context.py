@@ -27,6 +27,9 @@ log = logging.getLogger("hookd.store")
 class Room(Protocol):
     """Who may be sent a delivery at once. Called on the store's thread alone."""
 
+    def learn(self, destination: Destination) -> object:
+        """Know what a destination now allows."""
+
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for one delivery, if the destination has one and nothing older is due."""
 
@@ -176,6 +179,12 @@ class Context:
         at = self.sent_from(destination)
         if at is not None:
             self.changes.make_due(destination.id, at)
+
+    def learn(self, destination: Destination) -> None:
+        """Let what a destination now allows be effective at once."""
+        self.changes.touched.add(destination.id)
+        if self.room is not None:
+            self.room.learn(destination)
 
     def hold(self, destination: Destination, count: int) -> None:
         """Take the places of deliveries that are being claimed."""

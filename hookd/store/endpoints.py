@@ -59,8 +59,9 @@ def change(context: Context, changes: Sequence[Change]) -> Steps[list[Endpoint |
         except HookdError as error:
             answers.append(error)
         else:
-            context.changes.touched.add(before.id)
-            answers.append((yield from _store(context, before, after)))
+            after = yield from _store(context, before, after)
+            context.learn(after)
+            answers.append(after)
     return answers
 
 

@@ -96,11 +96,10 @@ def _switch(context: Context, endpoint: Endpoint, result: Result, tally: Tally) 
         return endpoint
     endpoint = replace(endpoint, breaker=after)
     context.directory.put(endpoint)
+    context.learn(endpoint)  # what is claimed ahead may have to wait as well
     if after.opened_at is None and before.opened_at is not None:
         context.directory.tallies.pop(endpoint.id, None)
         context.make_due(endpoint)
-    elif after.blocked_until is not None:
-        context.changes.touched.add(endpoint.id)  # what is claimed ahead has to wait as well
     if (after.opened_at is None) != (before.opened_at is None):
         yield from _tell(context, endpoint, before, result)
     return endpoint

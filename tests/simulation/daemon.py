@@ -46,6 +46,7 @@ class Daemon:
         self._stack = AsyncExitStack()
         ids = IdFactory(self._clock, self._rng)
         self.store = await self._stack.enter_async_context(sqlite(self._folder, self._clock, ids))
+        await self.store._writer.run(lambda raw: raw.execute("PRAGMA synchronous = OFF"))  # only processes die here
         self._compose(IdFactory(self._clock, self._rng))
         self._committing = self.do(self.store.run())
         await self.store.recover(HANDLERS)
