@@ -114,10 +114,10 @@ class Lanes:
     def learn(self, destination: Destination) -> Lane:
         """Note what a destination says of its lane, which may have changed."""
         lane = self._lane(destination.id)
-        is_endpoint = isinstance(destination, Endpoint)
-        broken = is_endpoint and destination.breaker.opened_at is not None
+        broken = isinstance(destination, Endpoint) and destination.breaker.opened_at is not None
+        exact = broken or destination.ordered or destination.rate_limit is not None
         lane.limit = 1 if broken else destination.max_in_flight or self._per_endpoint
-        lane.ahead = is_endpoint and not (broken or destination.ordered or destination.rate_limit)
+        lane.ahead = isinstance(destination, Endpoint) and not exact
         if destination.rate_limit is not None and lane.bucket is None:
             lane.bucket = self._bucket(destination, destination.rate_limit, heard_of=lane.known)
         lane.rate = destination.rate_limit
@@ -199,8 +199,9 @@ class Lanes:
 
     def scanned(self, identity: str, due_at: int | None) -> None:
         """Note what a claim found: when the lane is due next. Its pace is how many attempts ended meanwhile."""
-        for lane in (self._lane(identity), self._all):
-            lane.pace = min(max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4), 3 * lane.limit)
+        if self._lane(identity).ahead:
+            for lane in (self._lane(identity), self._all):
+                lane.pace = min(max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4), 3 * lane.limit)
         self.set_due(identity, due_at)
 
     def make_due(self, identity: str, at: int) -> None:

@@ -90,7 +90,8 @@ class PreviousSecret:
     expires_at: int
 
 
-class RateLimit(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class RateLimit:
     """How often attempts may be begun: `count` in each `period` (ms), and `burst` at once after a rest."""
 
     count: int

@@ -64,7 +64,7 @@ def _encrypted(endpoint: Endpoint, cipher: Cipher) -> dict[str, str | None]:
 
 def endpoint(row: Row, vault: Vault) -> Endpoint:
     """Read an endpoint from the columns of `endpoints.read`; Unavailable where its secrets can't be decrypted."""
-    token, secret, previous, headers = _decrypted(row[0], row[6:10], vault.cipher(row[26]))
+    token, secret, previous, headers = _decrypted(row[0], row[6:10], vault.cipher(row[21]))
     return Endpoint(
         id=row[0],
         tenant=row[1] or None,
@@ -87,9 +87,9 @@ def endpoint(row: Row, vault: Vault) -> Endpoint:
         failing_attempts=row[18],
         created_at=row[19],
         updated_at=row[20],
-        rate_limit=None if row[21] is None else parse_rate(row[21]),
-        ordered=bool(row[22]),
-        breaker=Breaker(row[23], row[24], row[25]),
+        rate_limit=None if row[22] is None else parse_rate(row[22]),
+        ordered=bool(row[23]),
+        breaker=Breaker(row[24], row[25], row[26]),
     )
 
 

@@ -77,7 +77,7 @@ def test_rows_are_cut_apart_by_their_lengths(rows: list[tuple[int, bytes]], room
     now = 10
     rows = sorted(rows, key=lambda row: row[0])[: room + 1]
     columns = [
-        (number, "dlv", 0, 0, due, "evt", "", "a", "published", "text/plain", 0, len(payload) if due <= now else 0)
+        (number, "dlv", 0, 0, due, "evt", "", "a", "published", "text/plain", 0, "", len(payload) if due <= now else 0)
         for number, (due, payload) in enumerate(rows)
     ]
     payloads = b"".join(payload for due, payload in rows if due <= now)

@@ -19,7 +19,7 @@ from hookd.store.statement import Query, Steps, statements
 from hookd.store.vault import PLAIN
 from tests.store.stand import Open, Stand, stand_on
 
-FILES = ("accept", "claim", "deliveries", "endpoints", "events", "record")
+FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "record")
 FRAGMENTS = {("deliveries", "columns"), ("endpoints", "page"), ("events", "page_columns")}
 """Not whole statements: what is made of them is below, in `generated`."""
 
@@ -123,6 +123,13 @@ async def test_what_is_to_be_encrypted_anew_is_found_along_an_index(connection: 
         ("claim", "crashed", "outbox_open"),
         ("claim", "handlers_waited_for", "outbox_open"),
         ("claim", "handlers_waited_for", "outbox_due"),
+        ("record", "conclude", "INTEGER PRIMARY KEY"),
+        ("endpoints", "subscribers", "PRIMARY KEY"),
+        ("deliveries", "cancel_held", "outbox_turn"),
+        ("order", "last_turns", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
+        ("order", "first_turn", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
+        ("order", "hold", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
+        ("order", "let_go", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
     ],
 )
 async def test_the_index_that_was_made_for_it(connection: Any, file: str, name: str, index: str) -> None:

@@ -26,7 +26,7 @@ DELETE FROM endpoints WHERE id = :id;
 -- name: read
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    rate_limit, ordered, opened_at, openings, blocked_until, key_id
+    key_id, rate_limit, ordered, opened_at, openings, blocked_until
 FROM endpoints WHERE id = :id;
 
 -- name: subscribe
@@ -53,5 +53,5 @@ SELECT DISTINCT key_id FROM endpoints;
 -- name: page
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    rate_limit, ordered, opened_at, openings, blocked_until, key_id, sequence
+    key_id, rate_limit, ordered, opened_at, openings, blocked_until, sequence
 FROM endpoints
