@@ -25,6 +25,8 @@ BEGIN = ENDPOINT.created_at
 LONGEST = 15 * 24 * HOUR
 """Seconds after which a course that has not come to rest never will."""
 MOST_COMPLAINTS = 10
+POLL = 300.0
+"""Seconds between looks for what was forgotten; outside it is two, which in days of retries would be many."""
 CALM = 15.0
 """Seconds after a start or a fault until all that is due must be under way."""
 
@@ -212,22 +214,25 @@ class Course:
 
     async def fault(self, seconds: float) -> None:
         """Let nothing be written for a while."""
-
-        self.disturbed = self.loop.time() + seconds
+        self._disturb(seconds)
 
         async def fail() -> None:
             await self.daemon.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
-            self.disturbed = self.loop.time() + seconds
+            self._disturb(seconds)
             await asyncio.sleep(seconds)
             await self.daemon.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
-            self.disturbed = self.loop.time()
+            self._disturb(0)
 
         self.daemon.do(fail())
+
+    def _disturb(self, seconds: float) -> None:
+        """Let nothing be expected for so long."""
+        self.disturbed = max(self.disturbed, self.loop.time() + seconds)
 
     async def jump(self, seconds: int) -> None:
         """Set the clock on the wall forward or back."""
         self.jumped += seconds * SECOND
-        self.disturbed = self.loop.time()
+        self._disturb(POLL)  # timers keep to the clock that does not jump, until the next look
 
     # What must be so whenever the daemon rests.
 
@@ -265,7 +270,7 @@ def live(folder: Path, plan: Plan) -> Course:
     network.Inside.receivers = course.receivers
     with (
         patch("aiosqlite.core.SimpleQueue", Thread),
-        patch("hookd.deliver.POLL", 300.0),
+        patch("hookd.deliver.POLL", POLL),
         asyncio.Runner(loop_factory=lambda: course.loop) as runner,
     ):
         runner.run(course.run())
