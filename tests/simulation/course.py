@@ -37,6 +37,8 @@ class Course:
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.plan = plan
         self.jumped = 0
+        self.patience = 0.0
+        """Seconds for which what is due may wait."""
         self.rng = random.Random(f"course {plan.seed}")
         self.receivers = Receivers(self.clock, random.Random(f"network {plan.seed}"), plan.habits)
         self.loop = SimulatedLoop(self._latency, self._rest)
@@ -232,7 +234,8 @@ class Course:
     async def jump(self, seconds: int) -> None:
         """Set the clock on the wall forward or back."""
         self.jumped += seconds * SECOND
-        self._disturb(POLL)  # timers keep to the clock that does not jump, until the next look
+        self.patience = POLL  # timers keep to the clock that does not jump, and are seen to be late at the next look
+        self._disturb(POLL)
 
     # What must be so whenever the daemon rests.
 
@@ -255,7 +258,8 @@ class Course:
             self._complain(f"{name}: {len(sending)} are being sent, places are taken for {claimed}")
         if under_way[name] >= limit or under_way[""] >= self.plan.max_in_flight:
             return
-        due = [row for row in rows if row.status == "pending" and row.state == "active" and row.due_at <= self.clock()]
+        late = self.clock() - self.patience * SECOND
+        due = [row for row in rows if row.status == "pending" and row.state == "active" and row.due_at <= late]
         if due or len(sending) > under_way[name]:
             self._complain(f"{name}: {under_way[name]} under way of {len(sending)}, and nothing is done for {due[:1]}")
 
