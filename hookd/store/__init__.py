@@ -13,7 +13,7 @@ from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler
 from hookd.store import claim, deliveries, endpoints, events, record, recover, totals
 from hookd.store.accept import Accepted, Draft, Key, KeyKind, accept
-from hookd.store.commit import Committed, Committer, Group
+from hookd.store.commit import Committed, Committer, Group, Rank
 from hookd.store.context import Changes, Context, Directory, Room
 from hookd.store.deliveries import DeliveryFilter, DeliveryRecord
 from hookd.store.endpoints import Change, Named
@@ -130,7 +130,7 @@ class Store:
 
     def claim(self, lanes: Sequence[str]) -> asyncio.Future[None]:
         """Claim from lanes; what was claimed comes through `on_commit`."""
-        return self._committer.submit(claim.claim, lanes, last=True)
+        return self._committer.submit(claim.claim, lanes, Rank.LAST)
 
     def record(self, result: Result) -> None:
         """Record a result, now or, where the storage is at fault, as soon as it can be."""
@@ -142,7 +142,7 @@ class Store:
 
     def flush(self) -> asyncio.Future[None]:
         """Wait until all that was queued before is on disk."""
-        return self._committer.submit(claim.claim, (), last=True)
+        return self._committer.submit(claim.claim, (), Rank.LAST)
 
     # Upkeep.
 
@@ -197,7 +197,7 @@ class Store:
         self, identity: str, tenant: str | None, apply: Callable[[Endpoint], Endpoint]
     ) -> asyncio.Future[Endpoint]:
         """Change an endpoint by a pure function, which may raise a HookdError to leave it as it is."""
-        return self._write(endpoints.change, Change(identity, tenant, apply))
+        return self._committer.submit(endpoints.change, Change(identity, tenant, apply), Rank.FIRST)
 
     def delete_endpoint(self, identity: str, tenant: str | None) -> asyncio.Future[None]:
         """Delete an endpoint with its secrets; what waits for it is cancelled."""

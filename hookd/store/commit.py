@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Generic, TypeVar
 
 from hookd.errors import HookdError, Unavailable
@@ -50,6 +51,16 @@ CLOSED = "hookd is stopping"
 log = logging.getLogger("hookd.store")
 
 
+class Rank(IntEnum):
+    """Which of the writes of one commit are carried out before others."""
+
+    FIRST = 0
+    """A change of an endpoint: all that comes with it is to know it."""
+    USUAL = 1
+    LAST = 2
+    """A claim, which has to see all that came with it."""
+
+
 @dataclass(slots=True)
 class Write(Generic[A, R]):
     """One queued write. `keep` marks what must not be given up when the storage is at fault: outcomes."""
@@ -59,8 +70,7 @@ class Write(Generic[A, R]):
     future: asyncio.Future[R] | None
     """None where nobody waits: a failure is logged then."""
     keep: bool
-    last: bool
-    """Carried out after all that is not last: a claim has to see what came with it."""
+    rank: Rank
 
 
 @dataclass(slots=True)
@@ -119,13 +129,13 @@ class Committer:
     def _damaged(self) -> bool:
         return isinstance(self._fault, DamagedError)
 
-    def submit(self, group: Group[A, R], argument: A, *, keep: bool = False, last: bool = False) -> asyncio.Future[R]:
+    def submit(self, group: Group[A, R], argument: A, rank: Rank = Rank.USUAL) -> asyncio.Future[R]:
         """Queue a write; its future is done once it is on disk."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        if self._closed or (self._fault is not None and not keep):
+        if self._closed or self._fault is not None:
             future.set_exception(Unavailable(self.fault or CLOSED))
         else:
-            self._queue(Write(group, argument, future, keep, last))
+            self._queue(Write(group, argument, future, keep=False, rank=rank))
         return future
 
     def take_in(self, group: Group[A, R], draft: A, size: int) -> asyncio.Future[R]:
@@ -143,7 +153,7 @@ class Committer:
 
     def entrust(self, group: Group[A, R], argument: A) -> None:
         """Queue a write that is not given up, and that nobody waits for; should it fail, the log says so."""
-        write = Write(group, argument, None, keep=True, last=False)
+        write = Write(group, argument, None, keep=True, rank=Rank.USUAL)
         if self._closed:
             _settle(write, Unavailable(self.fault or CLOSED))
         else:
@@ -277,7 +287,7 @@ def _touch(connection: sqlite3.Connection) -> None:
 def _together(connection: sqlite3.Connection, context: Context, writes: Sequence[Write[Any, Any]]) -> list[Any]:
     """Carry out each group once, over all that was queued for it; answer in the order of the writes."""
     groups: dict[Any, list[int]] = {}
-    for place, write in sorted(enumerate(writes), key=lambda pair: pair[1].last):
+    for place, write in sorted(enumerate(writes), key=lambda pair: pair[1].rank):
         groups.setdefault(write.group, []).append(place)
     answers: list[Any] = [None] * len(writes)
     for group, places in groups.items():
@@ -290,7 +300,7 @@ def _together(connection: sqlite3.Connection, context: Context, writes: Sequence
 def _apart(connection: sqlite3.Connection, context: Context, writes: Sequence[Write[Any, Any]]) -> list[Any]:
     """Carry out each write alone, so that a faulty one fails its own caller and nobody else."""
     answers: list[Any] = [None] * len(writes)
-    for place, write in sorted(enumerate(writes), key=lambda pair: pair[1].last):
+    for place, write in sorted(enumerate(writes), key=lambda pair: pair[1].rank):
         connection.execute("SAVEPOINT alone")
         before = context.changes.mark()
         try:

@@ -25,6 +25,8 @@ BEGIN = ENDPOINT.created_at
 LONGEST = 15 * 24 * HOUR
 """Seconds after which a course that has not come to rest never will."""
 MOST_COMPLAINTS = 10
+POLL = 300.0
+"""Seconds between looks for what was forgotten; outside it is two, which in days of retries would be many."""
 CALM = 15.0
 """Seconds after a start or a fault until all that is due must be under way."""
 
@@ -35,6 +37,8 @@ class Course:
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.plan = plan
         self.jumped = 0
+        self.patience = 0.0
+        """Seconds for which what is due may wait."""
         self.rng = random.Random(f"course {plan.seed}")
         self.receivers = Receivers(self.clock, random.Random(f"network {plan.seed}"), plan.habits)
         self.loop = SimulatedLoop(self._latency, self._rest)
@@ -212,22 +216,26 @@ class Course:
 
     async def fault(self, seconds: float) -> None:
         """Let nothing be written for a while."""
-
-        self.disturbed = self.loop.time() + seconds
+        self._disturb(seconds)
 
         async def fail() -> None:
             await self.daemon.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
-            self.disturbed = self.loop.time() + seconds
+            self._disturb(seconds)
             await asyncio.sleep(seconds)
             await self.daemon.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
-            self.disturbed = self.loop.time()
+            self._disturb(0)
 
         self.daemon.do(fail())
+
+    def _disturb(self, seconds: float) -> None:
+        """Let nothing be expected for so long."""
+        self.disturbed = max(self.disturbed, self.loop.time() + seconds)
 
     async def jump(self, seconds: int) -> None:
         """Set the clock on the wall forward or back."""
         self.jumped += seconds * SECOND
-        self.disturbed = self.loop.time()
+        self.patience = POLL  # timers keep to the clock that does not jump, and are seen to be late at the next look
+        self._disturb(POLL)
 
     # What must be so whenever the daemon rests.
 
@@ -250,7 +258,8 @@ class Course:
             self._complain(f"{name}: {len(sending)} are being sent, places are taken for {claimed}")
         if under_way[name] >= limit or under_way[""] >= self.plan.max_in_flight:
             return
-        due = [row for row in rows if row.status == "pending" and row.state == "active" and row.due_at <= self.clock()]
+        late = self.clock() - self.patience * SECOND
+        due = [row for row in rows if row.status == "pending" and row.state == "active" and row.due_at <= late]
         if due or len(sending) > under_way[name]:
             self._complain(f"{name}: {under_way[name]} under way of {len(sending)}, and nothing is done for {due[:1]}")
 
@@ -265,7 +274,7 @@ def live(folder: Path, plan: Plan) -> Course:
     network.Inside.receivers = course.receivers
     with (
         patch("aiosqlite.core.SimpleQueue", Thread),
-        patch("hookd.deliver.POLL", 300.0),
+        patch("hookd.deliver.POLL", POLL),
         asyncio.Runner(loop_factory=lambda: course.loop) as runner,
     ):
         runner.run(course.run())
