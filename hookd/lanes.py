@@ -13,6 +13,9 @@ from hookd.policy.rate import Bucket, full, seconds_until, taken, tokens
 
 T = TypeVar("T")
 
+HOLD = 3
+"""How many times as many places as are left over a lane may hold."""
+
 
 @dataclass(slots=True)
 class Lane:
@@ -51,11 +54,6 @@ class Lane:
         """Deliveries that are claimed, under way or about to be."""
         return self.started - self.finished
 
-    @property
-    def room(self) -> int:
-        """Places that are free, or will be by the time a claim is committed."""
-        return self.limit + self.ahead * self.pace - self.claimed
-
     def wait(self, now: float) -> float:
         """Answer the seconds until the rate allows another attempt, beside those that are claimed already."""
         to_begin = self.started - self.begun  # read first: what begins meanwhile counts twice, never not at all
@@ -86,7 +84,7 @@ class Lanes:
         self._started_at = started_at
         self._monotonic = monotonic
         self._began = monotonic()
-        self._all = Lane("", max_in_flight, ahead=True)
+        self._all = Lane("", max_in_flight)
         self._lanes: dict[str, Lane] = {}
         self._timers: list[tuple[int, str]] = []
         self._timed: set[tuple[int, str]] = set()  # the same, so that no timer is set twice
@@ -109,7 +107,7 @@ class Lanes:
         handler's never, since what is claimed counts as running where the process crashes.
         """
         lane = self.learn(destination)
-        return max(0, min(lane.room, self._all.room // among, lane.allowance(self._monotonic())))
+        return max(0, min(self._room(lane), self._all_room // among, lane.allowance(self._monotonic())))
 
     def learn(self, destination: Destination) -> Lane:
         """Note what a destination says of its lane, which may have changed."""
@@ -133,7 +131,7 @@ class Lanes:
         """Take a place for a new delivery, unless older ones are due or the lane is full."""
         lane = self.learn(destination)
         waiting = lane.due_at is not None and lane.due_at <= now
-        if waiting or lane.claimed >= lane.limit or self._all.claimed >= self._all.limit:
+        if waiting or lane.claimed >= self._share(lane) or self._all.claimed >= self._all.limit:
             return False
         if not lane.allowance(self._monotonic()):
             return False
@@ -149,12 +147,30 @@ class Lanes:
         """Undo a take: nothing was committed."""
         self.hold(destination, -1)
 
+    # On either.
+
+    def _share(self, lane: Lane) -> int:
+        """Answer how many attempts of a lane may be under way: no more than some times what is left to all others.
+
+        So whoever hangs, even without a limit, leaves places to a lane that has none: a dynamic threshold, after
+        Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches" (1998).
+        """
+        return min(lane.limit, max(1, HOLD * (self._all.limit - self._all.running)))
+
+    def _room(self, lane: Lane) -> int:
+        """Answer how many places of a lane are free, or will be by the time a claim is committed."""
+        return self._share(lane) + lane.ahead * lane.pace - lane.claimed
+
+    @property
+    def _all_room(self) -> int:
+        return self._all.limit + self._all.pace - self._all.claimed
+
     # In the event loop.
 
     def start(self, identity: str) -> bool:
         """Begin an attempt of a claimed delivery, if there is room for it now."""
         lane = self._lane(identity)
-        if lane.running >= lane.limit or self._all.running >= self._all.limit:
+        if lane.running >= self._share(lane) or self.full:
             return False
         lane.running += 1
         self._all.running += 1
@@ -171,9 +187,9 @@ class Lanes:
     @property
     def squeezed(self) -> bool:
         """Whether a lane is due and has room, and nothing but what others have claimed ahead keeps it from it."""
-        if self.full or self._all.room > 0:
+        if self.full or self._all_room > 0:
             return False
-        return any(lane.claimed < lane.limit for lane in self._ready.values())
+        return any(lane.claimed < self._share(lane) for lane in self._ready.values())
 
     def end(self, identity: str) -> bool:
         """End an attempt, and free its place; answer whether something may be waiting for it."""
@@ -247,10 +263,10 @@ class Lanes:
         """
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
-        most = min(most, self._all.room)
+        most = min(most, self._all_room)
         while self._ready and len(picked) < most:
             identity, lane = self._ready.popitem(last=False)
-            if lane.due_at is None or lane.room <= 0:
+            if lane.due_at is None or self._room(lane) <= 0:
                 continue
             if lane.due_at > now:
                 self.set_due(identity, lane.due_at)  # its timer may be spent: the clock was set back
@@ -270,7 +286,7 @@ class Lanes:
                 continue
             if lane.due_at > now:
                 self.set_due(lane.id, lane.due_at)
-            elif lane.room > 0:
+            elif self._room(lane) > 0:
                 self._ready.setdefault(lane.id, lane)
         return bool(self._ready)
 

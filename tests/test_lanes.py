@@ -219,7 +219,7 @@ def test_what_one_lane_has_claimed_ahead_keeps_no_other_from_a_place() -> None:
         world.end("a")
         world.commit()
     assert (world.in_flight["a"], world.claimed_ahead["a"]) == (2, 2)
-    while world.lanes._all.room > 0:  # claims that come upon nothing, while all attempts hang
+    while world.lanes._all_room > 0:  # claims that come upon nothing, while all attempts hang
         world.lanes.make_due("c", 0)
         world.claim()
     world.add("b", 0)

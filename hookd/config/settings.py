@@ -70,7 +70,7 @@ class DeliverySettings:
     timeout: Annotated[int, duration("1ms", "1h", "15s")] = parse_duration("15s")
     """How long one attempt may take, the answer included."""
     max_in_flight: Annotated[int, integer(1, 10_000)] = 256
-    """How many attempts are under way at once, all together."""
+    """How many attempts are under way at once, all together; the last places are kept for endpoints that have few."""
     per_endpoint: Annotated[int, integer(1, 10_000)] = 16
     """How many attempts are under way at once for one endpoint."""
     retry: Annotated[

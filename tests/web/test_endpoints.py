@@ -1,11 +1,12 @@
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 from yarl import URL
 
-from hookd.model import Scope
+from hookd.model import Breaker, Scope
 from hookd.units import format_time
 from tests.web.serving import serve
 from tests.web.stand import DAY, NOW, Stand, token
@@ -30,13 +31,16 @@ async def test_an_endpoint_is_made_with_every_default(stand: Stand) -> None:
         "token": None,
         "scheme": "standard",
         "headers": {},
+        "rate_limit": None,
         "max_in_flight": None,
+        "ordered": False,
         "timeout": None,
         "retry": None,
         "metadata": {},
         "state": "active",
         "state_reason": None,
         "state_since": NOW_TEXT,
+        "breaker": {"state": "closed", "since": None, "blocked_until": None},
         "created_at": NOW_TEXT,
         "updated_at": NOW_TEXT,
     }
@@ -52,7 +56,9 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         "scheme": "token",
         "secret": "secret-text",
         "headers": {"Authorization": "Basic header-text"},
+        "rate_limit": "600/min burst 50",
         "max_in_flight": 3,
+        "ordered": True,
         "timeout": "1500ms",
         "retry": ["0s", "90s", "24h"],
         "metadata": {"team": "a/b"},
@@ -63,9 +69,8 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
     shown = read.json
     assert shown["event_types"] == ["order.*", "user.created"]
     assert (shown["timeout"], shown["retry"]) == ("1500ms", ["0s", "90s", "1d"])
-    assert {name: shown[name] for name in ("description", "tenant", "scheme", "max_in_flight", "metadata")} == {
-        name: fields[name] for name in ("description", "tenant", "scheme", "max_in_flight", "metadata")
-    }
+    as_asked = ("description", "tenant", "scheme", "rate_limit", "max_in_flight", "ordered", "metadata")
+    assert {name: shown[name] for name in as_asked} == {name: fields[name] for name in as_asked}
     listed = await stand.call("GET", PATH)
     for text in (read.text, listed.text):
         assert not any(secret in text for secret in ("token-text", "secret-text", "header-text"))
@@ -106,7 +111,15 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         ({"retry": ["1s"] * 101}, ["#/retry"]),
         ({"metadata": {"a/b": 1}}, ["#/metadata/a~1b"]),
         ({"metadata": {"": "a"}}, ["#/metadata/"]),
-        ({"filter": {}, "ordered": None}, ["#/filter", "#/ordered"]),
+        ({"filter": {}, "format": None}, ["#/filter", "#/format"]),
+        ({"ordered": "yes"}, ["#/ordered"]),
+        ({"ordered": 1}, ["#/ordered"]),
+        ({"rate_limit": 50}, ["#/rate_limit"]),
+        ({"rate_limit": "50"}, ["#/rate_limit"]),
+        ({"rate_limit": "0/s"}, ["#/rate_limit"]),
+        ({"rate_limit": "50/day"}, ["#/rate_limit"]),
+        ({"rate_limit": "50/s burst 0"}, ["#/rate_limit"]),
+        ({"rate_limit": "99999999/s"}, ["#/rate_limit"]),
         ({"url": "x", "zzz": None}, ["#/url", "#/zzz"]),
         ({"format": "plain"}, ["#/format"]),
         ({"state": "paused"}, ["#/state"]),
@@ -117,6 +130,22 @@ async def test_every_fault_of_a_new_endpoint_is_named(stand: Stand, fields: Any,
     told = await stand.call("POST", PATH, {"url": "http://127.0.0.1:9/", **fields})
     assert (told.status, told.pointers) == (422, pointers), told.text
     assert (await stand.call("GET", PATH)).json["data"] == []
+
+
+async def test_an_open_breaker_is_shown_and_closed_by_hand(stand: Stand) -> None:
+    made = await stand.endpoint()
+    path = f"{PATH}/{made['id']}"
+    now = stand.clock[0]
+    failing = Breaker(opened_at=now - 1000, openings=1, blocked_until=now + 2000)
+    await stand.store.change_endpoint(made["id"], None, lambda before: replace(before, breaker=failing))
+    shown = {"state": "open", "since": "2026-01-02T03:04:04.000Z", "blocked_until": "2026-01-02T03:04:07.000Z"}
+    assert (await stand.call("GET", path)).json["breaker"] == shown
+    stand.clock[0] += 2000
+    shown |= {"state": "half_open", "blocked_until": None}
+    assert (await stand.call("GET", path)).json["breaker"] == shown
+    assert (await stand.call("GET", PATH)).json["data"][0]["breaker"] == shown
+    moved = await stand.call("PATCH", path, {"url": "http://127.0.0.1:10/"})
+    assert moved.json["breaker"]["state"] == "closed"
 
 
 async def test_a_secret_is_never_in_an_error(stand: Stand) -> None:

@@ -27,11 +27,25 @@ async def test_an_event_is_accepted_with_the_bytes_of_its_payload(stand: Stand) 
         "type": "order.created",
         "tenant": None,
         "origin": "published",
+        "ordering_key": None,
         "content_type": "application/json",
         "created_at": "2026-01-02T03:04:05.000Z",
     }
     [delivery] = read.json["deliveries"]
     assert (delivery["event"], delivery["status"]) == (told.json["id"], "pending")
+
+
+async def test_an_ordering_key_is_part_of_what_was_published(stand: Stand) -> None:
+    first = await stand.publish(id="once", ordering_key="customer 42: é")
+    assert (await stand.call("GET", f"{PATH}/{first['id']}")).json["ordering_key"] == "customer 42: é"
+    body = {"type": "order.created", "payload": {}, "id": "once"}
+    assert (await stand.call("POST", PATH, body)).status == 409
+
+
+@pytest.mark.parametrize("key", ["", "k" * 129, "a\0b", 7, ["a"]])
+async def test_what_is_no_ordering_key(stand: Stand, key: object) -> None:
+    told = await stand.call("POST", PATH, {"type": "a", "payload": 1, "ordering_key": key})
+    assert (told.status, told.pointers) == (422, ["#/ordering_key"]), told.text
 
 
 @pytest.mark.parametrize("payload", ["null", "0", '""', "[]", "true", "[" * 200 + "]" * 200, "9" * 5000])
