@@ -232,13 +232,17 @@ class Seconds:
         it.deliverer._wake.set()
 
 
+async def arrived(receiver: Receiver, count: int) -> None:
+    await until(lambda: len(receiver.requests) == count, f"{count} are sent")
+
+
 async def test_a_rate_limit_lets_a_burst_go_and_then_one_at_a_time(tmp_path: Path) -> None:
     seconds = Seconds()
     async with Receiver() as receiver, delivering(tmp_path, monotonic=seconds) as it:
         await it.stand.endpoint(url=receiver.url(), rate_limit=RateLimit(10, 1000, 4), created_at=it.stand.now)
         await asyncio.gather(*(it.stand.accept() for _ in range(9)))
         for sent in range(3, 9):  # the bucket holds a little less than the burst
-            await until(lambda sent=sent: len(receiver.requests) == sent, f"{sent} are sent")
+            await arrived(receiver, sent)
             await it.deliverer.run_once()
             await it.stand.store.flush()
             assert it.stand.lanes.in_flight <= sent

@@ -138,7 +138,7 @@ async def test_an_open_breaker_is_shown_and_closed_by_hand(stand: Stand) -> None
     now = stand.clock[0]
     failing = Breaker(opened_at=now - 1000, openings=1, blocked_until=now + 2000)
     await stand.store.change_endpoint(made["id"], None, lambda before: replace(before, breaker=failing))
-    shown = {"state": "open", "since": "2026-01-02T03:04:04.000Z", "blocked_until": "2026-01-02T03:04:07.000Z"}
+    shown: Any = {"state": "open", "since": "2026-01-02T03:04:04.000Z", "blocked_until": "2026-01-02T03:04:07.000Z"}
     assert (await stand.call("GET", path)).json["breaker"] == shown
     stand.clock[0] += 2000
     shown |= {"state": "half_open", "blocked_until": None}
