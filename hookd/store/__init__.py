@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler
-from hookd.store import claim, deliveries, endpoints, events, record, recover, totals
+from hookd.store import claim, deliveries, endpoints, events, record, recover, replay, totals
 from hookd.store.accept import Accepted, Draft, Key, KeyKind, accept
 from hookd.store.commit import Committed, Committer, Group, Rank
 from hookd.store.context import Changes, Context, Directory, Room
@@ -20,6 +20,7 @@ from hookd.store.endpoints import Change, Named
 from hookd.store.events import EventRecord
 from hookd.store.files import FileError, Files, StorageError, named
 from hookd.store.page import Listing, Page
+from hookd.store.replay import MISSED, Replay
 from hookd.store.result import Result
 from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, is_fault, perform
 from hookd.store.statement import Steps
@@ -27,8 +28,25 @@ from hookd.store.totals import Totals
 from hookd.store.vault import PLAIN, Vault
 
 __all__ = [
-    "Accepted", "Changes", "Committed", "DeliveryFilter", "DeliveryRecord", "Draft", "EventRecord", "Key", "KeyKind",
-    "Listing", "Page", "Result", "Room", "Store", "Totals", "Vault", "open_store",
+    "MISSED",
+    "Accepted",
+    "Changes",
+    "Committed",
+    "DeliveryFilter",
+    "DeliveryRecord",
+    "Draft",
+    "EventRecord",
+    "Key",
+    "KeyKind",
+    "Listing",
+    "Page",
+    "Replay",
+    "Result",
+    "Room",
+    "Store",
+    "Totals",
+    "Vault",
+    "open_store",
 ]  # fmt: skip
 
 A = TypeVar("A")
@@ -236,6 +254,15 @@ class Store:
     def retry(self, identity: str, tenant: str | None) -> asyncio.Future[DeliveryRecord]:
         """Put a delivery back at the start of its schedule, due now."""
         return self._write(deliveries.retry, Named(identity, tenant))
+
+    async def replay(self, wanted: Replay) -> int:
+        """Queue what an endpoint missed behind what waits for it; answer how many deliveries that comes to."""
+        after, last = await self._read(replay.span(wanted.since))
+        count, following = 0, after if after < last else None
+        while following is not None:
+            stepped = await self._write(replay.replay, replay.Step(wanted, following, last))
+            count, following = count + stepped.deliveries, stepped.after
+        return count
 
     def cancel(self, identity: str, tenant: str | None) -> asyncio.Future[DeliveryRecord]:
         """Cancel a delivery; one that is being sent is cancelled unless its attempt succeeds."""

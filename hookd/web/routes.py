@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from hookd.model import Scope
-from hookd.web import dashboard, deliveries, endpoints, events, page, register, status
+from hookd.web import dashboard, deliveries, endpoints, events, page, register, replay, status
 from hookd.web.call import Act, Parameters
 
 
@@ -34,6 +34,7 @@ ROUTES = (
     Route("GET", "/api/v1/endpoints/{id}/secret", endpoints.secret, WRITE),
     Route("POST", "/api/v1/endpoints/{id}/secret/rotate", endpoints.rotate, WRITE),
     Route("POST", "/api/v1/endpoints/{id}/test", endpoints.test, WRITE),
+    Route("POST", "/api/v1/endpoints/{id}/replay", replay.replay, WRITE),
     Route("POST", "/api/v1/events", events.publish, PUBLISH),
     Route("GET", "/api/v1/events", events.list_all, READ, page.PARAMETERS),
     Route("GET", "/api/v1/events/{id}", events.read, READ),

@@ -19,7 +19,7 @@ from hookd.store.statement import Query, Steps, statements
 from hookd.store.vault import PLAIN
 from tests.store.stand import Open, Stand, stand_on
 
-FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "record")
+FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "record", "replay")
 FRAGMENTS = {("deliveries", "columns"), ("endpoints", "page"), ("events", "page_columns")}
 """Not whole statements: what is made of them is below, in `generated`."""
 
