@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -114,9 +115,21 @@ class Stand:
         return float(posted["started"])
 
     def destinations(self, count: int) -> list[str]:
-        """Answer so many URLs at which the sink is found, each with a host and a path of its own."""
+        """Answer so many URLs at which the sink is found, each with a host and a path of its own.
+
+        BenchError where not all of 127.0.0.0/8 is loopback.
+        """
+        _expect_hosts()
         places = (divmod(number, _HOSTS_OF_A_BLOCK) for number in range(count))
         return [f"http://127.1.{block}.{host + 1}:{self.sink.port}/hook/{block}/{host}" for block, host in places]
+
+
+def _expect_hosts() -> None:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.1.0.1", 0))
+        except OSError as error:
+            raise BenchError(f"this machine is not 127.1.0.1 as well ({error.strerror}); run this on Linux") from None
 
 
 def disk() -> Path:
