@@ -29,10 +29,15 @@ format: .venv/dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/run  ## measure this machine
+bench: .venv/run  ## measure this machine: every scenario but the soak
 	$(BIN)/hookd bench drain
 	$(BIN)/hookd bench pipeline
+	$(BIN)/hookd bench fanout
+	$(BIN)/hookd bench isolation
+	$(BIN)/hookd bench backlog
+	$(BIN)/hookd bench endpoints
 	$(BIN)/hookd bench latency
+	$(BIN)/hookd bench rate
 
 crash: .venv/dev  ## kill a daemon under load KILLS times (200), and look for what is lost
 	HOOKD_CRASH_KILLS=$(KILLS) HOOKD_CRASH_EVENTS=$$(( $(KILLS) * 80 )) $(BIN)/python -m pytest -q -s tests/crash

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 import aiohttp
+from yarl import URL
 
 from hookd.bench.rhythm import pauses
 from hookd.bench.subject import EVENT_TYPE
@@ -24,7 +25,7 @@ _LARGEST_ANSWER = 64 * 1024
 _KEEP_ALIVE = 4.0
 
 
-async def post(session: aiohttp.ClientSession, url: str, body: bytes, event_id: str) -> None:
+async def post(session: aiohttp.ClientSession, url: URL, body: bytes, event_id: str) -> None:
     """Make one delivery, signed as Standard Webhooks wants it, with the headers that hookd sends."""
     timestamp = str(int(time.time()))
     content = f"{event_id}.{timestamp}.".encode() + body
@@ -49,27 +50,28 @@ class Client:
         self._session = session
         self._numbers = itertools.count()
 
-    async def flood(self, url: str, body: str, count: int, in_flight: int) -> Answer:
-        """POST so many times with so many in flight; answer the moment of the first."""
-        event_ids = (f"evt_{next(self._numbers):026}" for _ in range(count))
+    async def flood(self, urls: list[str], body: str, count: int, in_flight: int) -> Answer:
+        """POST so many times, to one URL after the other, with so many in flight; answer the moment of the first."""
+        targets = itertools.cycle([URL(url) for url in urls])
+        deliveries = ((target, f"evt_{next(self._numbers):026}") for target in itertools.islice(targets, count))
         started = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(in_flight):
-                tasks.create_task(self._one_after_the_other(url, body.encode(), event_ids))
+                tasks.create_task(self._one_after_the_other(body.encode(), deliveries))
         return {"started": started}
 
-    async def _one_after_the_other(self, url: str, body: bytes, event_ids: Iterator[str]) -> None:
-        for event_id in event_ids:
-            await post(self._session, url, body, event_id)
+    async def _one_after_the_other(self, body: bytes, deliveries: Iterator[tuple[URL, str]]) -> None:
+        for target, event_id in deliveries:
+            await post(self._session, target, body, event_id)
 
     async def singles(self, url: str, body: str, count: int, seed: int) -> Answer:
         """POST one at a time with irregular pauses; answer when each was begun, by its event's id."""
-        moments = {}
+        moments, target = {}, URL(url)
         for pause in itertools.islice(pauses(random.Random(seed)), count):  # noqa: S311 -- a rhythm, no secret
             await asyncio.sleep(pause)
             event_id = f"evt_{next(self._numbers):026}"
             moments[event_id] = {"sent": time.monotonic()}
-            await post(self._session, url, body.encode(), event_id)
+            await post(self._session, target, body.encode(), event_id)
         return moments
 
 

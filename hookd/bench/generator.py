@@ -1,4 +1,4 @@
-"""The source of load: POSTs one request over and over, as fast as it is answered or one by one."""
+"""The source of load: POSTs one request over and over, as fast as it is answered or one by one, or some at a rate."""
 
 import asyncio
 import itertools
@@ -6,51 +6,12 @@ import json
 import random
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Sequence
 
-from hookd.bench.rhythm import pauses
-from hookd.bench.wire import BenchError, Message, Reader
+from hookd.bench.connection import Connection, connect, request_bytes
+from hookd.bench.rhythm import pauses, steady
+from hookd.bench.wire import BenchError, Message
 from hookd.bench.worker import Answer, obey, run
-
-
-class Connection(asyncio.Protocol):
-    """A keep-alive connection; whoever opened it hears of each answer, and of a fault."""
-
-    def __init__(self, answered: Callable[["Connection", Message], None], failed: Callable[[BenchError], None]) -> None:
-        self._answered = answered
-        self._failed = failed
-        self._reader = Reader()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way out."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in deed, not by name
-
-    def send(self, request: bytes) -> None:
-        """Send a request; at most one is under way."""
-        self._transport.write(request)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        """Pass each answer on; anything but 2xx is a fault."""
-        try:
-            for message in self._reader.feed(data):
-                _check(message)
-                self._answered(self, message)
-        except BenchError as error:
-            self._failed(error)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Count as a fault what we did not close ourselves."""
-        self._failed(BenchError(f"the server closed the connection ({error or 'end of stream'})"))
-
-
-def _check(answer: Message) -> None:
-    if not 200 <= answer.status < 300:
-        raise BenchError(f"{answer.status} {answer.body[:200].decode(errors='replace')}")
 
 
 class Burst:
@@ -84,7 +45,7 @@ class Burst:
 async def burst(port: int, path: str, body: str, count: int, connections: int) -> Answer:
     """POST so many times over so many connections; answer when it began and when all was answered."""
     load = Burst(request_bytes(port, path, body), count)
-    opened = [await _connect(port, load.answered, load.failed) for _ in range(connections)]
+    opened = [await connect(port, load.answered, load.failed) for _ in range(connections)]
     started = time.monotonic()
     for connection in opened:
         load.send(connection)
@@ -102,7 +63,7 @@ _FLOW_CONNECTIONS = 64
 async def flow(port: int, path: str, body: str, rate: int, seconds: float) -> Answer:
     """POST at a rate, whatever the answers take, as far as the connections go; answer how many were answered."""
     tide = Flow(request_bytes(port, path, body))
-    opened = [await _connect(port, tide.answered, tide.failed) for _ in range(_FLOW_CONNECTIONS)]
+    opened = [await connect(port, tide.answered, tide.failed) for _ in range(_FLOW_CONNECTIONS)]
     tide.idle.extend(opened)
     started = time.monotonic()
     while (passed := time.monotonic() - started) < seconds and not tide.ended.done():
@@ -157,7 +118,7 @@ async def paced(port: int, path: str, body: str, count: int, seed: int) -> Answe
     """POST one by one with irregular pauses; answer, by the id answered, when each was sent and answered."""
     request = request_bytes(port, path, body)
     answers: asyncio.Queue[Message | BenchError] = asyncio.Queue()
-    connection = await _connect(port, lambda _, message: answers.put_nowait(message), answers.put_nowait)
+    connection = await connect(port, lambda _, message: answers.put_nowait(message), answers.put_nowait)
     moments = {}
     for pause in itertools.islice(pauses(random.Random(seed)), count):  # noqa: S311 -- a rhythm, no secret
         await asyncio.sleep(pause)
@@ -172,27 +133,64 @@ async def paced(port: int, path: str, body: str, count: int, seed: int) -> Answe
     return moments
 
 
-async def _connect(
-    port: int, answered: Callable[[Connection, Message], None], failed: Callable[[BenchError], None]
-) -> Connection:
-    try:
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(answered, failed), "127.0.0.1", port
-        )
-    except OSError as error:
-        raise BenchError(f"can't connect to 127.0.0.1:{port}: {error}") from error
-    return connection
+async def timed(port: int, path: str, bodies: list[str], rate: float, count: int, seed: int) -> Answer:
+    """POST one of the bodies at random, so many times at a rate, each in its time whatever the answers take.
+
+    Answer, by the id answered, when each fell due and when it was answered.
+    """
+    chance = random.Random(seed)  # noqa: S311 -- a rhythm, no secret
+    load = Timed([request_bytes(port, path, body) for body in bodies], count)
+    opened = [await connect(port, load.answered, load.failed) for _ in range(_FLOW_CONNECTIONS)]
+    load.idle.extend(opened)
+    due = time.monotonic()
+    for pause in itertools.islice(steady(chance, rate), count):
+        due += pause
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        load.send(chance)
+    await load.ended
+    for connection in opened:
+        connection.close()
+    return load.moments
 
 
-def request_bytes(port: int, path: str, body: str) -> bytes:
-    """Write the POST as it goes over the wire, with nothing a curl user would not send."""
-    content = body.encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
-    )
-    return head.encode() + content
+class Timed:
+    """Sends each request when it falls due, or else, without an idle connection, as soon as there is one."""
+
+    def __init__(self, requests: Sequence[bytes], count: int) -> None:
+        self._requests = requests
+        self._count = count
+        self._waiting: deque[tuple[bytes, float]] = deque()
+        self._sent: dict[Connection, float] = {}
+        self.idle: deque[Connection] = deque()
+        self.moments: Answer = {}
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def send(self, chance: random.Random) -> None:
+        """Send any of the requests; its moment is now, even where it has to wait."""
+        self._waiting.append((chance.choice(self._requests), time.monotonic()))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._waiting and self.idle:
+            request, due = self._waiting.popleft()
+            connection = self.idle.popleft()
+            self._sent[connection] = due
+            connection.send(request)
+
+    def answered(self, connection: Connection, answer: Message) -> None:
+        """Note when, and have the connection back."""
+        sent = self._sent.pop(connection)
+        self.moments[json.loads(answer.body)["id"]] = {"sent": sent, "answered": time.monotonic()}
+        self.idle.append(connection)
+        if len(self.moments) == self._count and not self.ended.done():
+            self.ended.set_result(None)
+        self._go_on()
+
+    def failed(self, error: BenchError) -> None:
+        """End with an error, unless it is over."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
 
 
 if __name__ == "__main__":
-    run(obey({"burst": burst, "flow": flow, "paced": paced}, {}))
+    run(obey({"burst": burst, "flow": flow, "paced": paced, "timed": timed}, {}))

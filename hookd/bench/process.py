@@ -15,6 +15,15 @@ def resident_bytes(pid: int) -> int | None:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def peak_bytes(pid: int) -> int | None:
+    """How much memory the process has held at the most; None where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
 def cpu_seconds(pid: int) -> float | None:
     """How much processor time the process has used since it began; None where the system does not tell."""
     try:

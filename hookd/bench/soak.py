@@ -15,7 +15,7 @@ from hookd.bench.latency import percentile
 from hookd.bench.process import open_files, resident_bytes
 from hookd.bench.report import Figure
 from hookd.bench.stand import PUBLISH, Stand
-from hookd.bench.subject import EVENT_TYPE, Subject, subject
+from hookd.bench.subject import EVENT_TYPE, Subject
 from hookd.bench.wire import BenchError
 from hookd.bench.worker import Answer, Worker, hire
 
@@ -63,16 +63,15 @@ class Crew:
 
 async def soak(stand: Stand, seconds: float, lives: int) -> list[Figure]:
     """Run for so many seconds, in a number of lives on one store."""
-    directory = stand.directory / "hookd-soak"
-    directory.mkdir()
+    directory = stand.fresh_directory()
     async with _crew(stand) as crew:
         rate = await _half_capacity(stand, crew, directory)
         lived = [await _live(stand, crew, directory, rate, seconds / lives) for _ in range(lives)]
         arrived = [await _distinct(sink) for sink in (crew.steady, crew.flaky)]
     accepted = _CALIBRATION + sum(life.accepted for life in lived)
     return [
-        Figure("soak_rate", "events/s", [rate]),
-        Figure("soak_events", "accepted", [accepted]),
+        Figure("soak_rate", "events/s", [rate], more_is_better=True),
+        Figure("soak_events", "accepted", [accepted], more_is_better=None),
         Figure("soak_missing", "deliveries", [2 * accepted - sum(arrived)], ceiling=0),
         *_figures(lived[0], lived[-1]),
     ]
@@ -90,7 +89,7 @@ async def _crew(stand: Stand) -> AsyncIterator[Crew]:
 
 async def _half_capacity(stand: Stand, crew: Crew, directory: Path) -> int:
     """Register the receivers, and find half of the rate at which events go all the way."""
-    async with subject(directory) as hookd:
+    async with stand.run(directory) as hookd:
         await hookd.register(crew.steady.port, event_types=[EVENT_TYPE])
         await hookd.register(crew.flaky.port, path="/flaky", event_types=[EVENT_TYPE], retry=["1s"] * 3)
         await hookd.register(crew.probed.port, event_types=[_PROBE_TYPE])
@@ -107,7 +106,7 @@ async def _live(stand: Stand, crew: Crew, directory: Path, rate: int, seconds: f
     before = _size(directory)
     count = max(2, int(seconds * _PROBES_A_SECOND))
     samples: list[Sample] = []
-    async with subject(directory) as hookd:
+    async with stand.run(directory) as hookd:
         await crew.probed.ask("expect", count=count)
         watching = asyncio.create_task(_watch(hookd, directory, samples.append))
         flowed, probed = await asyncio.gather(
@@ -120,6 +119,7 @@ async def _live(stand: Stand, crew: Crew, directory: Path, rate: int, seconds: f
         watching.cancel()
         latencies = await _latencies(crew.probed, probed, count)
     accepted = int(flowed["answered"])
+    stand.advance()
     return Life(accepted, samples, latencies, (_size(directory) - before) / (accepted + count))
 
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import re
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +21,27 @@ _CONFIG = """\
 [server]
 host = "127.0.0.1"
 port = {port}
+drain = "1s"
 
 [store]
 url = "sqlite:hookd.db"
 
 [delivery]
-max_in_flight = {in_flight}
-per_endpoint = {in_flight}
+{delivery}
 
 [network]
 allow = ["loopback"]
 
 [log]
-level = "warning"
+level = "{level}"
 """
-_DELIVERED = re.compile(rb'^hookd_deliveries_total\{status="delivered"\} (\S+)$', re.MULTILINE)
-_DEPTH = re.compile(rb"^hookd_outbox_depth\{[^}]*\} (\S+)$", re.MULTILINE)
+DELIVERED = 'hookd_deliveries_total{status="delivered"}'
+"""The metric of what was delivered."""
 _STARTING = 30.0
 _GLANCE = 0.01
+
+Definition = dict[str, Any]
+"""An endpoint, as `POST /api/v1/endpoints` takes it."""
 
 
 class Subject:
@@ -48,13 +50,19 @@ class Subject:
     def __init__(self, port: int, process: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> None:
         self.port = port
         self.pid = process.pid
+        self.started_in = 0.0
+        """Seconds from the start of its process until it was ready."""
         self._session = session
 
     async def register(self, sink_port: int, *, path: str = "/hook", **fields: Any) -> str:
         """Register a sink as an endpoint and answer its id."""
-        url = f"http://127.0.0.1:{sink_port}{path}"
-        endpoint = await self._call("POST", "/api/v1/endpoints", {"url": url, **fields})
-        return str(endpoint["id"])
+        (identity,) = await self.register_all([{"url": f"http://127.0.0.1:{sink_port}{path}", **fields}])
+        return identity
+
+    async def register_all(self, definitions: Iterable[Definition]) -> list[str]:
+        """Register endpoints, many at once, and answer their ids in the same order."""
+        calls = (self._call("POST", "/api/v1/endpoints", definition) for definition in definitions)
+        return [str(endpoint["id"]) for endpoint in await asyncio.gather(*calls)]
 
     async def set_state(self, endpoint: str, state: str) -> float:
         """Pause or activate an endpoint; answer the monotonic moment of asking."""
@@ -65,9 +73,7 @@ class Subject:
     async def delivered(self, count: int) -> float:
         """Wait until so many deliveries are recorded since the start; answer the monotonic moment."""
         while True:
-            async with self._session.get("/metrics") as response:
-                found = _DELIVERED.search(await response.read())
-            if found and float(found[1]) >= count:
+            if (await self.metrics())[DELIVERED] >= count:
                 return time.monotonic()
             await asyncio.sleep(_GLANCE)
 
@@ -80,8 +86,15 @@ class Subject:
             await asyncio.sleep(_GLANCE)
 
     async def _depth(self) -> float:
+        samples = await self.metrics()
+        return sum(value for name, value in samples.items() if name.startswith("hookd_outbox_depth{"))
+
+    async def metrics(self) -> dict[str, float]:
+        """Read the samples of /metrics, by their names with the labels as they stand there."""
         async with self._session.get("/metrics") as response:
-            return sum(map(float, _DEPTH.findall(await response.read())))
+            lines = (await response.text()).splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
 
     async def ready(self) -> None:
         """Wait until it says that it can do its work."""
@@ -101,17 +114,25 @@ class Subject:
 
 
 @contextlib.asynccontextmanager
-async def subject(directory: Path) -> AsyncIterator[Subject]:
-    """Run a fresh daemon with a fresh store in the directory, and wait until it is ready."""
+async def subject(
+    directory: Path, *, level: str = "warning", in_flight: int | None = IN_FLIGHT
+) -> AsyncIterator[Subject]:
+    """Run a daemon on the store in the directory, made where there is none, and wait until it is ready.
+
+    `in_flight` bounds its attempts, all together and for one endpoint; None leaves it the limits of its own.
+    """
     port = _free_port()
     config = directory / "config.toml"
-    config.write_text(_CONFIG.format(port=port, in_flight=IN_FLIGHT))
+    delivery = "" if in_flight is None else f"max_in_flight = {in_flight}\nper_endpoint = {in_flight}"
+    config.write_text(_CONFIG.format(port=port, delivery=delivery, level=level))
     log = directory / "hookd.log"
     command = [sys.executable, "-m", "hookd", "run", "--config", str(config)]
     base = f"http://127.0.0.1:{port}"
+    began = time.monotonic()
     async with started(command, log) as process, aiohttp.ClientSession(base, trust_env=False) as session:
         running = Subject(port, process, session)
         await _ready_or_ended(running, process, log)
+        running.started_in = time.monotonic() - began
         yield running
 
 

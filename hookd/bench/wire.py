@@ -27,6 +27,12 @@ class Message(NamedTuple):
             raise BenchError(f"expected an HTTP status line, got {self.head[:40]!r}")
         return int(code)
 
+    @property
+    def target(self) -> bytes:
+        """The target of a request (RFC 9112, section 3.2), such as `/hook`."""
+        start = self.head.find(b" ") + 1
+        return self.head[start : self.head.find(b" ", start)]
+
     def header(self, name: bytes) -> bytes:
         """Answer the value of a header, its name given in lower case; empty where there is none."""
         return _value(self.head, b"\r\n" + name + b":")

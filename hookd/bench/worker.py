@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -24,7 +25,10 @@ _GRACE = 5.0
 
 
 def run(main: Coroutine[Any, Any, Any]) -> None:
-    """Run a process's main coroutine, on uvloop where it is installed."""
+    """Run a process's main coroutine, on uvloop where it is installed, with as many sockets as the machine allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems name no limit, and then refuse to be taken at it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
         import uvloop

@@ -1,37 +1,98 @@
 """The command `bench`."""
 
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import click
 
-SCENARIOS = ("drain", "pipeline", "latency", "soak")
+SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints", "rate", "latency", "soak")
 
 
 @click.command(short_help="Measure this machine, each figure beside its yardstick.")
 @click.argument("scenario", type=click.Choice(SCENARIOS))
 @click.option(
-    "--rounds", type=click.IntRange(1, 100), help="The median counts; the soak's are its lives.  [default: 3; soak: 5]"
+    "--rounds",
+    type=click.IntRange(1, 100),
+    help="The median counts; the soak's are its lives.  [default: 3; isolation, soak: 5; rate: 1]",
 )
-@click.option("--events", type=click.IntRange(2, 1_000_000), help="Events a round.  [default: 20000; latency: 300]")
+@click.option(
+    "--events",
+    type=click.IntRange(2, 1_000_000),
+    help="Events a round; backlog: how many wait.  [default: drain, pipeline: 20000; fanout: 10; isolation: 3000; "
+    "backlog: 1000000; endpoints: 10000; rate: 650; latency: 300]",
+)
 @click.option("--minutes", type=click.FloatRange(0.01, 1440), help="How long the soak takes.  [default: 10]")
+@click.option(
+    "--level", type=click.Choice(("debug", "info", "warning", "error")), default="warning", show_default=True,
+    help="What the daemon logs; info has a line for each attempt.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Answer one JSON object.")
-def bench(scenario: str, rounds: int | None, events: int | None, minutes: float | None, as_json: bool) -> None:
+@click.option(
+    "--compare", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="Set each figure beside that of an earlier run, whose --json is in FILE.",
+)  # fmt: skip
+def bench(
+    scenario: str,
+    rounds: int | None,
+    events: int | None,
+    minutes: float | None,
+    level: str,
+    as_json: bool,
+    compare: Path | None,
+) -> None:
     """Measure this machine, each figure beside its yardstick.
 
     \b
-    drain     deliveries a second out of a backlog for one endpoint
-    pipeline  events a second, published over HTTP, stored, delivered and recorded
-    latency   from a publish to the receiver while idle; memory and processor time at rest
-    soak      memory, open files, latency and lost events over ten minutes with failures and restarts
+    drain      deliveries a second out of a backlog, for one endpoint and for a thousand
+    pipeline   events a second, published over HTTP, stored, delivered and recorded
+    fanout     deliveries a second of one event to a thousand endpoints
+    isolation  what four troubled endpoints cost the ninety-six beside them
+    backlog    delivering, starting and memory with a million deliveries waiting
+    endpoints  publishing among a hundred thousand endpoints
+    rate       whether an endpoint's rate limit holds, and is made use of
+    latency    from a publish to the receiver while idle; memory and processor time at rest
+    soak       memory, open files, latency and lost events over ten minutes with failures and restarts
 
-    A daemon, a receiver and a source of load run on 127.0.0.1 for a minute or two, with a store in $TMPDIR or
-    else in the current directory; nothing of them stays.
+    A daemon, a receiver and a source of load run on 127.0.0.1 for some minutes, with a store in $TMPDIR or
+    else in the current directory (backlog: 2 GB); nothing of them stays.
 
     \b
     Example:
-      hookd bench drain --json
+      hookd bench drain --json > before.json
+      hookd bench drain --compare before.json
     """  # noqa: D301 - click wants the character, not the backslash
-    from hookd.bench.scenario import endure, measure  # the load of it is for this command alone
+    from hookd.bench.compare import Comparison, read  # the load of it is for this command alone
+    from hookd.bench.scenario import endure, measure
+    from hookd.bench.wire import BenchError
 
     if minutes is not None and scenario != "soak":
         raise click.UsageError("--minutes is for the soak alone; the others take --rounds and --events")
-    report = endure(minutes or 10, rounds or 5) if scenario == "soak" else measure(scenario, rounds or 3, events)
-    click.echo(report.as_json() if as_json else report.as_table())
+    if events is not None and scenario == "soak":
+        raise click.UsageError("--events is not for the soak, which takes --minutes and --rounds")
+    try:
+        earlier = None if compare is None else read(compare, scenario)
+    except BenchError as error:
+        raise click.BadParameter(str(error), param_hint="--compare") from None
+    if scenario == "soak":
+        report = endure(minutes or 10, rounds or 5, level, _progress)
+    else:
+        report = measure(scenario, rounds, events, level, _progress)
+    comparison = None if earlier is None else Comparison(report, earlier)
+    if as_json:
+        compared = {} if comparison is None else {"compared": comparison.plain()}
+        click.echo(json.dumps(report.plain() | compared))
+    else:
+        click.echo(report.as_table() if comparison is None else f"{report.as_table()}\n\n{comparison.as_table()}")
+
+
+@contextlib.contextmanager
+def _progress(steps: int) -> Iterator[Callable[[], object]]:
+    """Show a bar on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    with click.progressbar(length=steps, file=sys.stderr) as bar:
+        yield lambda: bar.update(1)

@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
-from hookd.bench.stand import PAYLOAD, PUBLISH, Stand, stand
+from hookd.bench.sink import Arrivals, Sink
+from hookd.bench.stand import CONNECTIONS, PAYLOAD, PUBLISH, Stand, stand
+from hookd.bench.stock import stocked
 from hookd.bench.wire import BenchError
 from hookd.bench.worker import hire
 
@@ -43,6 +46,96 @@ async def test_the_sink_tells_repeats_from_events(ready: Stand) -> None:
     await ready.load(ready.sink.port, "/", EVENTS)  # no id, so that all are one and the same
     seen = await ready.sink.ask("wait", seconds=30)
     assert (seen["received"], seen["distinct"]) == (EVENTS, 1)
+
+
+async def test_an_event_counts_once_at_each_destination(ready: Stand) -> None:
+    await ready.expect(2)
+    for path in ("/hook/0/0", "/hook/0/1"):
+        await ready.load(ready.sink.port, path, 3)  # no id, so that all are one and the same
+    seen = await ready.sink.ask("wait", seconds=30)
+    assert (seen["received"], seen["distinct"]) == (6, 2)
+
+
+async def test_the_time_counts_from_what_is_skipped(ready: Stand) -> None:
+    urls = ready.destinations(300)
+    assert len({url.split("/")[2] for url in urls}) == len({URL(url).path for url in urls}) == 300
+    await ready.expect(600, skipped=300)
+    async with hire("client", ready.directory) as client:
+        began = await ready.flood(client, urls, 600)
+    span = await ready.span(600)
+    assert began < span.began < span.ended
+
+
+async def test_the_troubled_are_what_they_are_called(ready: Stand) -> None:
+    """All are asked at once; the slow one answers while the silent and the dripping ones are not done."""
+    connections = {
+        name: await asyncio.open_connection("127.0.0.1", ready.sink.port) for name in ("silent", "slow", "drip")
+    }
+    for name, (_, writer) in connections.items():
+        writer.write(f"POST /{name} HTTP/1.1\r\ncontent-length: 0\r\n\r\n".encode())
+    answers = {name: asyncio.create_task(reader.readuntil(b"ok")) for name, (reader, _) in connections.items()}
+    done, _ = await asyncio.wait(answers.values(), return_when=asyncio.FIRST_COMPLETED)
+    assert done == {answers["slow"]}
+    for name in ("silent", "drip"):
+        answers[name].cancel()
+    await asyncio.wait(answers.values())
+    whole, dripped = answers["slow"].result(), await connections["drip"][0].read(1000)
+    assert dripped
+    assert whole.startswith(dripped)
+    for _, writer in connections.values():
+        writer.close()
+    assert await connections["silent"][0].read() == b""
+
+
+class Foreign(asyncio.Transport):
+    """A connection from another machine."""
+
+    aborted = False
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return ("192.0.2.1", 1234) if name == "peername" else default
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_other_machines_are_turned_away() -> None:
+    transport = Foreign()
+    Sink(Arrivals()).connection_made(transport)
+    assert transport.aborted
+
+
+async def test_each_event_is_sent_in_its_time(ready: Stand) -> None:
+    """At a rate that lets many fall due before the first is answered."""
+    async with ready.fresh_subject() as hookd:
+        endpoint = await hookd.register(ready.sink.port)
+        await ready.expect(EVENTS)
+        bodies = [PUBLISH, PUBLISH]
+        moments = await ready.generator.ask(
+            "timed", port=hookd.port, path="/api/v1/events", bodies=bodies, rate=100_000, count=EVENTS, seed=1
+        )
+        await ready.arrived(EVENTS)
+        assert endpoint
+    sent = [moment["sent"] for moment in moments.values()]
+    answered = [moment["answered"] for moment in moments.values()]
+    assert len(moments) == EVENTS
+    assert all(after > before for before, after in zip(sent, answered, strict=True))
+    assert sum(moment < min(answered) for moment in sent) > CONNECTIONS
+
+
+async def test_what_is_stocked_is_there_when_the_daemon_starts(ready: Stand) -> None:
+    directory = ready.fresh_directory()
+    async with ready.run(directory) as hookd:
+        endpoint = await hookd.register(ready.sink.port, event_types=["bench.event"])
+    async with stocked(directory) as stock:
+        await stock.multiply(endpoint, 3)
+        await stock.publish([endpoint], EVENTS)
+    await ready.expect(EVENTS)
+    async with ready.run(directory) as hookd:
+        await ready.arrived(EVENTS)
+        await hookd.delivered(EVENTS)
+        assert (await hookd.metrics())['hookd_endpoints{state="active"}'] == 4
+        assert hookd.started_in > 0
 
 
 async def test_what_never_arrives_is_an_error_with_numbers(ready: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,3 +51,7 @@ def test_status_and_headers() -> None:
 def test_what_is_no_answer_has_no_status() -> None:
     with pytest.raises(BenchError, match="status line"):
         _ = Message(b"nonsense that goes on", b"").status
+
+
+def test_a_request_names_its_target() -> None:
+    assert Message(b"POST /hook/7 HTTP/1.1\r\nhost: 127.1.0.1", b"").target == b"/hook/7"
