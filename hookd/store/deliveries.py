@@ -114,7 +114,7 @@ def delivery(named: Named) -> Steps[tuple[DeliveryRecord, list[Attempt]]]:
 def _locate(named: Named) -> Steps[tuple[int, str, str, Status]]:
     found = yield Query(SQL.locate, {"id": named.id})
     if not found or named.tenant not in (None, found[0][1] or None):
-        raise NotFound(f"there is no delivery {named.id}")
+        raise NotFound(f"there is no delivery {named.id}, or it was pruned")
     sequence, tenant, endpoint, status = found[0]
     return sequence, tenant, endpoint, Status(status)
 
@@ -164,7 +164,7 @@ def _cancel(context: Context, named: Named) -> Steps[DeliveryRecord]:
     sequence, _, lane, status = yield from _locate(named)
     if status in (Status.DELIVERED, Status.FAILED):
         raise Conflict(f"{named.id} is {status} already; there is nothing left to cancel")
-    parameters = {"sequence": sequence, "reason": "cancelled by hand"}
+    parameters = {"sequence": sequence, "reason": "cancelled by hand", "now": context.now}
     if status is Status.PENDING:
         yield Query(SQL.cancel, parameters)
         context.changes.concluded[Status.CANCELLED] += 1

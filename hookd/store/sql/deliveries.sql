@@ -14,7 +14,7 @@ UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, cras
 WHERE sequence = :sequence;
 
 -- name: cancel
-UPDATE outbox SET status = 'cancelled', reason = :reason WHERE sequence = :sequence AND status = 'pending';
+UPDATE outbox SET status = 'cancelled', reason = :reason, due_at = :now WHERE sequence = :sequence AND status = 'pending';
 
 -- name: stop
 UPDATE outbox SET stop = :reason WHERE sequence = :sequence AND status = 'sending';
@@ -23,7 +23,7 @@ UPDATE outbox SET stop = :reason WHERE sequence = :sequence AND status = 'sendin
 SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND status = 'pending';
 
 -- name: cancel_waiting
-UPDATE outbox SET status = 'cancelled', reason = :reason WHERE endpoint = :endpoint AND status = 'pending';
+UPDATE outbox SET status = 'cancelled', reason = :reason, due_at = :now WHERE endpoint = :endpoint AND status = 'pending';
 
 -- name: stop_sending
 UPDATE outbox SET stop = :reason WHERE status = 'sending' AND status <> 'delivered' AND +endpoint = :endpoint;
