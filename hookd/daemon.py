@@ -36,7 +36,7 @@ EXPIRE_EVERY = 60.0
 """Seconds between looks for dedupe keys that have expired."""
 
 PRUNE_EVERY = 1.0
-"""Seconds between looks for events that are to be pruned: the fewer at once, the smoother."""
+"""Seconds between looks for events to prune, and for space to give back: the fewer at once, the smoother."""
 
 MOST_CONNECTIONS = 4096
 """Connections of callers at once, at the most: it bounds memory where file descriptors don't."""
@@ -132,6 +132,7 @@ class Daemon:
             upkeep = [
                 loops.create_task(self._upkeep(EXPIRE_EVERY, self._store.expire_keys), name="expire"),
                 loops.create_task(self._upkeep(PRUNE_EVERY, self._prune), name="prune"),
+                loops.create_task(self._upkeep(PRUNE_EVERY, self._store.shrink), name="shrink"),
             ]
             try:
                 await self._recover()
@@ -201,7 +202,6 @@ class Daemon:
 
     async def _prune(self) -> None:
         await self._store.prune(self._started.store.retention)
-        await self._store.shrink()
 
     async def _greet(self) -> None:
         """Say what runs here, for whom, and how to try it."""

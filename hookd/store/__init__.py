@@ -40,7 +40,7 @@ T = TypeVar("T")
 CLAIM_BYTES = 256 * 1024 * 1024
 """Bytes of payloads that one claim of a lane may bring into memory."""
 
-PAUSE = 0.01
+PRUNE_PAUSE, SHRINK_PAUSE = 0.01, 0.02
 """Seconds between steps of upkeep, in which others commit: longer than a step takes."""
 
 log = logging.getLogger("hookd.store")
@@ -184,7 +184,7 @@ class Store:
             found = await self._read(prune.look(self._walk.place, before))
             if found.over:
                 await self._write(prune.prune, prune.Removal(found.over, before))
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(PRUNE_PAUSE)
             self._walk.go_on(found)
             more = found.more
         self._walk.end_round()
@@ -194,7 +194,7 @@ class Store:
         more = True
         while more:
             more = await self._look(self._writer, self._give_back)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(SHRINK_PAUSE)
 
     def _give_back(self, connection: sqlite3.Connection) -> bool:
         self._files.check(connection, others=False)

@@ -24,7 +24,7 @@ PAGE: Final = 4096
 """Bytes of a page of the file."""
 
 IN_VAIN: Final = 1_000
-"""Events that stay, and for each of which another look is due, in one round."""
+"""Events that stay, for as many of which there is a round that does not look at them again."""
 
 _decode = msgspec.json.Decoder(list[tuple[int, int, int, float, int]]).decode
 
@@ -60,13 +60,15 @@ class Removal:
 
 @dataclass(slots=True)
 class Walk:
-    """Where pruning goes on: further and further, and again from the oldest event when that costs little.
+    """Where pruning goes on: once from the oldest event to the end, and then further for some rounds.
 
-    What stays, such as a million events for a paused endpoint, is so passed over again only after many rounds.
+    They are the more, the more events were met that stay: a million that wait for a paused endpoint are passed over
+    every thousandth round.
     """
 
     place: Place = OLDEST
     stayed: int = 0
+    rest: int = 0
 
     def go_on(self, found: Found) -> None:
         """Go to where to look next."""
@@ -74,9 +76,9 @@ class Walk:
         self.stayed += found.stayed
 
     def end_round(self) -> None:
-        """Begin again from the oldest event, unless too many that stay were met since the last time."""
-        self.stayed -= IN_VAIN
-        if self.stayed <= 0:
+        """Begin again from the oldest event, if it is time to."""
+        self.rest = self.rest - 1 if self.rest else self.stayed // IN_VAIN
+        if not self.rest:
             self.place, self.stayed = OLDEST, 0
 
 

@@ -90,6 +90,7 @@ def prune(path: Path, before: int, pause: Callable[[float], None]) -> tuple[int,
                 connection.execute("BEGIN IMMEDIATE")
                 count += perform(connection, remove(Removal(found.over, before)))
                 connection.execute("COMMIT")
+                give_back(connection)  # the fewer are free, the faster
                 pause(PAUSE)
         while give_back(connection):
             pause(PAUSE)
