@@ -7,14 +7,15 @@ import random
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 
 from hookd import logs
 from hookd.accept import Acceptor
 from hookd.attempt import Poster
-from hookd.config import Settings, read
+from hookd.config import Settings, StoreSettings, read
 from hookd.deliver import Deliverer, Policy
 from hookd.egress import Guard, Session, open_session
 from hookd.errors import ConfigError, HookdError, StartError, Unavailable
@@ -32,7 +33,10 @@ from hookd.web.connections import Connections
 from hookd.web.server import listening
 
 EXPIRE_EVERY = 60.0
-"""Seconds between steps of upkeep."""
+"""Seconds between looks for dedupe keys that have expired."""
+
+PRUNE_EVERY = 1.0
+"""Seconds between looks for events to prune, and for space to give back: the fewer at once, the smoother."""
 
 MOST_CONNECTIONS = 4096
 """Connections of callers at once, at the most: it bounds memory where file descriptors don't."""
@@ -125,7 +129,11 @@ class Daemon:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._store.run(), name="commit")
             self._loops = loops
-            upkeep = [loops.create_task(self._upkeep(), name="upkeep")]
+            upkeep = [
+                loops.create_task(self._upkeep(EXPIRE_EVERY, self._store.expire_keys), name="expire"),
+                loops.create_task(self._upkeep(PRUNE_EVERY, self._prune), name="prune"),
+                loops.create_task(self._upkeep(PRUNE_EVERY, self._store.shrink), name="shrink"),
+            ]
             try:
                 await self._recover()
                 loops.create_task(self._deliverer.run(), name="deliver")
@@ -185,11 +193,15 @@ class Daemon:
             return f"the store can't commit: {self._store.fault}"
         return None
 
-    async def _upkeep(self) -> None:
+    async def _upkeep(self, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(EXPIRE_EVERY)
-            with suppress(Unavailable):  # the store says so itself
-                await self._store.expire_keys()
+            await asyncio.sleep(seconds)
+            if self._store.fault is None:
+                with suppress(Unavailable):  # the store says so itself
+                    await step()
+
+    async def _prune(self) -> None:
+        await self._store.prune(self._started.store.retention)
 
     async def _greet(self) -> None:
         """Say what runs here, for whom, and how to try it."""
@@ -314,7 +326,8 @@ def _session(settings: Settings) -> Session:
 def _fixed(before: Settings, after: Settings) -> list[str]:
     """Name the settings that differ and can't be changed while running."""
     changed = [f"server.{key}" for key in ("host", "port", "inbound") if _differ(before.server, after.server, key)]
-    return changed + [f"store.{key}" for key in ("url", "dedupe", "keys") if _differ(before.store, after.store, key)]
+    of_store = [item.name for item in fields(StoreSettings)]
+    return changed + [f"store.{key}" for key in of_store if _differ(before.store, after.store, key)]
 
 
 def _differ(before: object, after: object, key: str) -> bool:

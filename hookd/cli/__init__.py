@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "hookd.cli.keys",
     "token": "hookd.cli.keys",
     "migrate": "hookd.cli.serve",
+    "prune": "hookd.cli.serve",
     "bench": "hookd.cli.measure",
 }
 """Where each command is defined, in the order of `--help`; the function bears the command's name."""

@@ -1,4 +1,4 @@
-"""The commands that begin with the configuration: `run`, `init`, `check` and `migrate`."""
+"""The commands that begin with the configuration: `run`, `init`, `check`, `migrate` and `prune`."""
 
 import os
 import sys
@@ -9,13 +9,17 @@ from pathlib import Path
 
 import click
 
+from hookd.cli.keys import Duration
 from hookd.config import Settings, locate, read, shown
 from hookd.config.words import KEY_BYTES
 from hookd.errors import ConfigError, Fault, HookdError
+from hookd.model import wall_clock
 from hookd.signing import generate_secret
+from hookd.units import format_duration
 
 FRESH = Path("config.toml")
 SECRET, KEY = "FRESH_SECRET", "FRESH_KEY"
+MIB = 1024 * 1024
 
 _config = click.option(
     "--config",
@@ -92,6 +96,29 @@ def migrate(config: Path | None, rekey: bool) -> None:
         count = upkeep.rekey(store.path, Vault(store.keys, os.urandom), time.sleep)
         endpoints = "1 endpoint" if count == 1 else f"{count} endpoints"
         click.echo(f"{store.path}: encrypted anew the secrets of {endpoints}; all are under the first key now")
+
+
+@click.command(
+    short_help="Delete old events from the store.", epilog="\b\nExample:\n  hookd prune --older-than 7d --dry-run"
+)
+@_config
+@click.option("--older-than", metavar="DURATION", type=Duration(), help="In place of [store] retention.")
+@click.option("--dry-run", is_flag=True, help="Only say how many would go.")
+def prune(config: Path | None, older_than: int | None, dry_run: bool) -> None:
+    """Delete the events that ended longer ago than [store] retention, as `hookd run` does all the time.
+
+    An event goes with its deliveries and attempts, and never while any delivery waits or is being sent. This may be
+    run while hookd runs or not; interrupted, it can be run again.
+    """
+    settings, _ = _effective(config)
+    from hookd.store import upkeep  # the load of it is for this command alone
+
+    path, age = settings.store.path, settings.store.retention if older_than is None else older_than
+    before = wall_clock() - age
+    count, size = upkeep.count_old(path, before) if dry_run else upkeep.prune(path, before, time.sleep)
+    events = "1 event" if count == 1 else f"{count} events"
+    done = f"{events} would go" if dry_run else f"pruned {events}"
+    click.echo(f"{path}: {done}, over for more than {format_duration(age)}; the file has {size / MIB:.1f} MiB")
 
 
 def _effective(config: Path | None) -> tuple[Settings, Path | None]:

@@ -54,6 +54,9 @@ class StoreSettings:
     any they are plain there. To change keys put a new one first, restart, and run `hookd migrate --rekey`."""
     dedupe: Annotated[int, duration("1s", "3650d", "30d")] = parse_duration("30d")
     """How long an id is remembered; never shorter than the retry schedule."""
+    retention: Annotated[int, duration("1s", "3650d", "30d")] = parse_duration("30d")
+    """How long an event is kept, with its deliveries and attempts, once the last of them has ended; then it is pruned.
+    What waits is kept for as long as it waits."""
 
     @property
     def path(self) -> Path:

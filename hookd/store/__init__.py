@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler
-from hookd.store import claim, deliveries, endpoints, events, record, recover, replay, totals
+from hookd.store import claim, deliveries, endpoints, events, prune, record, recover, replay, totals
 from hookd.store.accept import Accepted, Draft, Key, KeyKind, accept
 from hookd.store.commit import Committed, Committer, Group, Rank
 from hookd.store.context import Changes, Context, Directory, Room
@@ -25,6 +25,7 @@ from hookd.store.result import Result
 from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, is_fault, perform
 from hookd.store.statement import Steps
 from hookd.store.totals import Totals
+from hookd.store.vacuum import give_back
 from hookd.store.vault import PLAIN, Vault
 
 __all__ = [
@@ -57,6 +58,9 @@ T = TypeVar("T")
 CLAIM_BYTES = 256 * 1024 * 1024
 """Bytes of payloads that one claim of a lane may bring into memory."""
 
+PRUNE_PAUSE, SHRINK_PAUSE = 0.01, 0.02
+"""Seconds between steps of upkeep, in which others commit: longer than a step takes."""
+
 log = logging.getLogger("hookd.store")
 
 
@@ -85,6 +89,7 @@ class Store:
         self._committer = Committer(writer, files, self._begin, Context.undo, self._on_commit)
         self._version = -1
         self._claim_rows = CLAIM_BYTES
+        self._walk = prune.Walk()
         self.room: Room | None = None
         """Where claimed deliveries have room; None while nothing is to be claimed."""
         self.on_commit: Callable[[Committed], None] = lambda _: None
@@ -189,6 +194,30 @@ class Store:
         """Delete the dedupe keys that have expired, some at a time, so that no writer waits long."""
         while await self._write(events.expire_keys, None):
             pass
+
+    async def prune(self, retention: int) -> None:
+        """Delete the events that have been over for `retention` (ms), some at a time; one round, to be repeated."""
+        before = self._clock() - retention
+        more = True
+        while more:
+            found = await self._read(prune.look(self._walk.place, before))
+            if found.over:
+                await self._write(prune.prune, prune.Removal(found.over, before))
+                await asyncio.sleep(PRUNE_PAUSE)
+            self._walk.go_on(found)
+            more = found.more
+        self._walk.end_round()
+
+    async def shrink(self) -> None:
+        """Give free pages of the file back, some at a time; enough stay for what comes next."""
+        more = True
+        while more:
+            more = await self._look(self._writer, self._give_back)
+            await asyncio.sleep(SHRINK_PAUSE)
+
+    def _give_back(self, connection: sqlite3.Connection) -> bool:
+        self._files.check(connection, others=False)
+        return give_back(connection)
 
     async def set_handlers(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Know these handlers, by their ids, from now on; cancel what waits for others, and answer whose."""

@@ -124,7 +124,7 @@ class _Located(NamedTuple):
 def _locate(named: Named) -> Steps[_Located]:
     found = yield Query(SQL.locate, {"id": named.id})
     if not found or named.tenant not in (None, found[0][1] or None):
-        raise NotFound(f"there is no delivery {named.id}")
+        raise NotFound(f"there is no delivery {named.id}, or it was pruned")
     sequence, _, endpoint, status, ordering_key = found[0]
     return _Located(sequence, Status(status), Line(endpoint, ordering_key))
 
@@ -180,7 +180,7 @@ def _cancel(context: Context, named: Named) -> Steps[DeliveryRecord]:
     sequence, status, line = yield from _locate(named)
     if status in (Status.DELIVERED, Status.FAILED):
         raise Conflict(f"{named.id} is {status} already; there is nothing left to cancel")
-    parameters = {"sequence": sequence, "reason": "cancelled by hand"}
+    parameters = {"sequence": sequence, "reason": "cancelled by hand", "now": context.now}
     if status is Status.PENDING:
         yield Query(SQL.cancel, parameters)
         context.changes.concluded[Status.CANCELLED] += 1

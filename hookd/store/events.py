@@ -45,7 +45,7 @@ def event(named: Named) -> Steps[Event]:
         found = rows.event(row)
         if named.tenant in (None, found.tenant):
             return found
-    raise NotFound(f"there is no event {named.id}")
+    raise NotFound(f"there is no event {named.id}, or it was pruned")
 
 
 def expire_keys(context: Context, asked: Sequence[None]) -> Steps[list[bool]]:

@@ -8,8 +8,11 @@ from typing import Final
 
 from hookd.errors import HookdError
 from hookd.store import endpoints
+from hookd.store.examine import SIZE
 from hookd.store.files import PRIVATE
+from hookd.store.prune import OLDEST, Found, Removal, look, remove
 from hookd.store.sqlite import open_file, owner_mark, perform, prepare, roll_back, schema
+from hookd.store.vacuum import give_back
 from hookd.store.vault import Vault
 
 AT_ONCE: Final = 100
@@ -73,6 +76,54 @@ def _reencrypted(connection: sqlite3.Connection, vault: Vault, pause: Callable[[
             return
         yield count
         pause(PAUSE)
+
+
+def prune(path: Path, before: int, pause: Callable[[float], None]) -> tuple[int, int]:
+    """Delete the events that are over since before a time (epoch ms); answer how many, and the file's size in bytes.
+
+    May be interrupted at any moment, and done again.
+    """
+    with _existing(path) as connection:
+        count = 0
+        for found in _looks(connection, before):
+            if found.over:
+                connection.execute("BEGIN IMMEDIATE")
+                count += perform(connection, remove(Removal(found.over, before)))
+                connection.execute("COMMIT")
+                give_back(connection)  # the fewer are free, the faster
+                pause(PAUSE)
+        while give_back(connection):
+            pause(PAUSE)
+        connection.execute("PRAGMA wal_checkpoint").fetchone()  # the file itself follows, as far as nobody reads it
+        return count, _size(connection)
+
+
+def count_old(path: Path, before: int) -> tuple[int, int]:
+    """Answer how many events are over since before a time (epoch ms), and the file's size in bytes."""
+    with _existing(path) as connection:
+        return sum(len(found.over) for found in _looks(connection, before)), _size(connection)
+
+
+def _looks(connection: sqlite3.Connection, before: int) -> Iterator[Found]:
+    """Walk along all events that are old."""
+    place, more = OLDEST, True
+    while more:
+        found = perform(connection, look(place, before))
+        yield found
+        place, more = found.place, found.more
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    return int(connection.execute(SIZE).fetchone()[0])
+
+
+@contextmanager
+def _existing(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.exists():
+        raise HookdError(f"there is no database at {path}; see [store] url")
+    with _opened(path) as connection:
+        prepare(connection, path)
+        yield connection
 
 
 def _empty_log(connection: sqlite3.Connection, path: Path, pause: Callable[[float], None]) -> None:

@@ -432,7 +432,7 @@ async def test_show_of_an_event_with_a_delivery_s_prefix(daemon: Daemon) -> None
     assert lines[0] == "event dlv_mine"
     assert lines[-1] == '    "?"'
     complaint = (await hookd("show", "dlv_other", url=daemon.url)).complaint(1)
-    assert complaint == "Not Found (HTTP 404): there is no event dlv_other"
+    assert complaint == "Not Found (HTTP 404): there is no event dlv_other, or it was pruned"
 
 
 async def test_show_of_a_payload_that_is_no_json(daemon: Daemon, receiver: Receiver) -> None:

@@ -55,4 +55,5 @@ def test_what_is_commented_out_can_be_put_in_and_is_the_default(uncommented: Pat
     assert found.server.max_body == default.server.max_body
     assert found.server.drain == default.server.drain
     assert found.store.dedupe == default.store.dedupe
+    assert found.store.retention == default.store.retention
     assert found.store.path.name == default.store.path.name

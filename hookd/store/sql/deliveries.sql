@@ -17,7 +17,7 @@ UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, cras
 WHERE sequence = :sequence;
 
 -- name: cancel
-UPDATE outbox SET status = 'cancelled', reason = :reason, turn = NULL, held = 0
+UPDATE outbox SET status = 'cancelled', reason = :reason, due_at = :now, turn = NULL, held = 0
 WHERE sequence = :sequence AND status = 'pending';
 
 -- name: stop
@@ -28,11 +28,11 @@ SELECT (SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND status = 'pen
     + (SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND turn IS NOT NULL AND held = 1);
 
 -- name: cancel_waiting
-UPDATE outbox SET status = 'cancelled', reason = :reason, turn = NULL
+UPDATE outbox SET status = 'cancelled', reason = :reason, due_at = :now, turn = NULL
 WHERE endpoint = :endpoint AND status = 'pending' AND held = 0;
 
 -- name: cancel_held
-UPDATE outbox SET status = 'cancelled', reason = :reason, turn = NULL, held = 0
+UPDATE outbox SET status = 'cancelled', reason = :reason, due_at = :now, turn = NULL, held = 0
 WHERE endpoint = :endpoint AND turn IS NOT NULL AND held = 1;
 
 -- name: stop_sending
