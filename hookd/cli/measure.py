@@ -57,7 +57,7 @@ def bench(
     soak       memory, open files, latency and lost events over ten minutes with failures and restarts
 
     A daemon, a receiver and a source of load run on 127.0.0.1 for some minutes, with a store in $TMPDIR or
-    else in the current directory (backlog: 2 GB); nothing of them stays.
+    else in the current directory (backlog: 1 GB); nothing of them stays.
 
     \b
     Example:
