@@ -12,7 +12,7 @@ SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints",
 
 
 @click.command(short_help="Measure this machine, each figure beside its yardstick.")
-@click.argument("scenario", type=click.Choice(SCENARIOS))
+@click.argument("scenario", type=click.Choice(SCENARIOS), metavar="SCENARIO")
 @click.option(
     "--rounds",
     type=click.IntRange(1, 100),
