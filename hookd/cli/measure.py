@@ -12,7 +12,7 @@ SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints",
 
 
 @click.command(short_help="Measure this machine, each figure beside its yardstick.")
-@click.argument("scenario", type=click.Choice(SCENARIOS))
+@click.argument("scenario", type=click.Choice(SCENARIOS), metavar="SCENARIO")
 @click.option(
     "--rounds",
     type=click.IntRange(1, 100),
@@ -57,7 +57,7 @@ def bench(
     soak       memory, open files, latency and lost events over ten minutes with failures and restarts
 
     A daemon, a receiver and a source of load run on 127.0.0.1 for some minutes, with a store in $TMPDIR or
-    else in the current directory (backlog: 2 GB); nothing of them stays.
+    else in the current directory (backlog: 1 GB); nothing of them stays.
 
     \b
     Example:

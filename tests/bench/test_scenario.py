@@ -45,8 +45,9 @@ def has_begun(directory: Path) -> bool:
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, int]]:
-    """A terminal's two ends: what is written to the second is read at the first."""
+    """A terminal's two ends: what is written to the second is read at the first, and where there is nothing, fails."""
     ends = os.openpty()
+    os.set_blocking(ends[0], False)
     yield ends
     for end in ends:
         os.close(end)
