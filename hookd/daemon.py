@@ -39,7 +39,7 @@ PRUNE_EVERY = 1.0
 """Seconds between looks for events to prune, and for space to give back: the fewer at once, the smoother."""
 
 MOST_CONNECTIONS = 4096
-"""Connections of callers at once, at the most: it bounds memory where file descriptors don't."""
+"""Connections of callers at once, and idle ones to receivers, at the most: it bounds memory where descriptors don't."""
 
 FEWEST_CONNECTIONS = 64
 
@@ -92,8 +92,7 @@ class Daemon:
         return IdFactory(self._clock, self._rng)
 
     def _compose(self) -> None:
-        self._connections = Connections(_connections(self._settings))
-        self._store.expect_payloads(_largest(self._settings))
+        self._connections = Connections(_connections(self._settings)[0])
         self._acceptor = Acceptor(self._store, self._metrics, self._clock, self._ids)
         self._receiver = Receiver(self._acceptor, self._metrics, self._clock)
         self._deliverer = Deliverer(
@@ -250,9 +249,8 @@ class Daemon:
         before, self._settings = self._settings, settings
         logs.setup(settings.log.level, settings.log.format, sys.stderr)
         self._box.site = _site(settings)
-        self._store.expect_payloads(_largest(settings))
         self._lanes.reconfigure(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
-        self._connections.most = _connections(settings)
+        self._connections.most, _ = _connections(settings)
         former = self._session
         if settings.network != before.network:
             self._session = _session(settings)  # kept connections would bypass the new rules
@@ -290,25 +288,22 @@ def _site(settings: Settings) -> Site:
     )
 
 
-def _connections(settings: Settings) -> int:
-    """Answer how many connections of callers leave enough file descriptors to everything else.
+def _connections(settings: Settings) -> tuple[int, int]:
+    """Answer how many connections of callers may be open, and how many to receivers may be kept idle.
 
-    A delivery in flight has one, and so may have one that has ended, whose connection is kept for the next.
+    Both leave file descriptors to what is in flight, and to everything else.
     """
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    left = allowed - OWN_DESCRIPTORS - 2 * settings.delivery.max_in_flight
-    if left < FEWEST_CONNECTIONS:
+        return MOST_CONNECTIONS, MOST_CONNECTIONS
+    left = allowed - OWN_DESCRIPTORS - settings.delivery.max_in_flight
+    if left < 2 * FEWEST_CONNECTIONS:
         log.warning(
             "file descriptors may run out: raise their limit (ulimit -n, or LimitNOFILE= of systemd)",
-            extra=_fields(limit=allowed, wanted=allowed - left + FEWEST_CONNECTIONS),
+            extra=_fields(limit=allowed, wanted=allowed - left + 2 * FEWEST_CONNECTIONS),
         )
-    return max(FEWEST_CONNECTIONS, min(left, MOST_CONNECTIONS))
-
-
-def _largest(settings: Settings) -> int:
-    return max(settings.server.max_body, *(source.max_body for source in settings.sources), 1)
+    each = max(FEWEST_CONNECTIONS, min(left // 2, MOST_CONNECTIONS))
+    return each, each
 
 
 def _handlers(settings: Settings) -> dict[str, Handler]:
@@ -320,7 +315,8 @@ def _guard(settings: Settings) -> Guard:
 
 
 def _session(settings: Settings) -> Session:
-    return open_session(_guard(settings), settings.network.proxy)
+    _, kept = _connections(settings)
+    return open_session(_guard(settings), settings.network.proxy, kept=kept)
 
 
 def _fixed(before: Settings, after: Settings) -> list[str]:

@@ -100,14 +100,19 @@ class Lanes:
 
     # On the store's thread.
 
-    def claimable(self, destination: Destination, among: int) -> int:
-        """Say how many deliveries of a destination may be claimed, where so many lanes are still to share what is left.
+    @property
+    def left(self) -> int:
+        """How many more deliveries may be claimed, in all lanes together."""
+        return max(0, self._all.limit + self._all.pace - self._all.claimed)
+
+    def claimable(self, destination: Destination) -> int:
+        """Say how many deliveries of a destination may be claimed, as far as its own lane goes.
 
         An endpoint's may be claimed a little ahead, so that its attempts need not wait for the next commit; a
         handler's never, since what is claimed counts as running where the process crashes.
         """
         lane = self.learn(destination)
-        return max(0, min(self._room(lane), self._all_room // among, lane.allowance(self._monotonic())))
+        return max(0, min(self._room(lane), lane.allowance(self._monotonic())))
 
     def learn(self, destination: Destination) -> Lane:
         """Note what a destination says of its lane, which may have changed."""
@@ -161,10 +166,6 @@ class Lanes:
         """Answer how many places of a lane are free, or will be by the time a claim is committed."""
         return self._share(lane) + lane.ahead * lane.pace - lane.claimed
 
-    @property
-    def _all_room(self) -> int:
-        return self._all.limit + self._all.pace - self._all.claimed
-
     # In the event loop.
 
     def start(self, identity: str) -> bool:
@@ -187,7 +188,7 @@ class Lanes:
     @property
     def squeezed(self) -> bool:
         """Whether a lane is due and has room, and nothing but what others have claimed ahead keeps it from it."""
-        if self.full or self._all_room > 0:
+        if self.full or self.left:
             return False
         return any(lane.claimed < self._share(lane) for lane in self._ready.values())
 
@@ -263,7 +264,7 @@ class Lanes:
         """
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
-        most = min(most, self._all_room)
+        most = min(most, self.left)
         while self._ready and len(picked) < most:
             identity, lane = self._ready.popitem(last=False)
             if lane.due_at is None or self._room(lane) <= 0:

@@ -62,7 +62,7 @@ class World:
         picked, self.asked = self.asked, []
         claimed: list[str] = []
         for among, name in zip(range(len(picked), 0, -1), picked, strict=True):
-            room = self.lanes.claimable(self.endpoint(name), among)
+            room = min(self.lanes.left // among, self.lanes.claimable(self.endpoint(name)))
             due = [at for at in self.waiting[name] if at <= self.now][:room]
             self.lanes.hold(self.endpoint(name), len(due))
             self.waiting[name] = self.waiting[name][len(due) :]
@@ -219,7 +219,7 @@ def test_what_one_lane_has_claimed_ahead_keeps_no_other_from_a_place() -> None:
         world.end("a")
         world.commit()
     assert (world.in_flight["a"], world.claimed_ahead["a"]) == (2, 2)
-    while world.lanes._all_room > 0:  # claims that come upon nothing, while all attempts hang
+    while world.lanes.left:  # claims that come upon nothing, while all attempts hang
         world.lanes.make_due("c", 0)
         world.claim()
     world.add("b", 0)
@@ -270,11 +270,11 @@ def test_new_limits_hold_at_once_and_what_is_beyond_them_ends_first() -> None:
     for _ in range(EACH):
         world.add("a", 0)
     world.lanes.reconfigure(2, 1)
-    assert world.lanes.claimable(world.endpoint("a"), 1) == 0
-    assert world.lanes.claimable(world.endpoint("b"), 1) == 0
+    assert world.lanes.claimable(world.endpoint("a")) == 0
+    assert world.lanes.left == 0
     world.end("a")
     world.end("a")
-    assert world.lanes.claimable(world.endpoint("b"), 1) == 1
+    assert (world.lanes.left, world.lanes.claimable(world.endpoint("b"))) == (1, 1)
 
 
 def test_a_place_is_given_back() -> None:

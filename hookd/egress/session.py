@@ -24,7 +24,7 @@ from hookd.egress.wire import Wire
 KEEP_ALIVE: Final = 4.0
 """Seconds a connection is kept idle: below the 5 s after which common receivers close theirs."""
 
-KEPT: Final = 1024
+KEPT: Final = 4096
 """Connections that are kept idle at the most."""
 
 _TARGETS: Final = 4096

@@ -1,6 +1,8 @@
 """Claiming: the oldest rows of each lane that is due and able."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,12 +11,45 @@ from hookd.model import Delivery, Destination, Event, Origin, Status
 from hookd.store.context import Context
 from hookd.store.order import is_ordered, line_of, settle
 from hookd.store.rows import text
-from hookd.store.statement import Query, Steps, statements
+from hookd.store.statement import Each, Query, Steps, statements
 
 SQL = statements("claim")
 STOPPED = statements("record").stopped
 
-_decode = msgspec.json.Decoder(list[tuple[int, str, int, int, int, str, str, str, str, str, int, str, int]]).decode
+MOST_BYTES = 256 * 1024 * 1024
+"""Bytes of payloads that one claim may bring into memory; a single one may be longer."""
+
+
+class _Found(NamedTuple):
+    """A waiting delivery, with all of its event but the payload."""
+
+    lane: str
+    sequence: int
+    id: str
+    attempt_count: int
+    step: int
+    due_at: int
+    event: int
+    event_id: str
+    tenant: str
+    type: str
+    origin: Origin
+    content_type: str
+    created_at: int
+    ordering_key: str
+    size: int
+
+
+_decode = msgspec.json.Decoder(list[_Found]).decode
+
+
+@dataclass(slots=True)
+class _Open:
+    """A lane that may be claimed from: how many more, and when it is due next."""
+
+    destination: Destination
+    room: int
+    due_at: int | None = None
 
 
 def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None]]:
@@ -22,28 +57,34 @@ def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None
 
     What was claimed, and when each lane is due next, goes to the changes.
     """
-    claimed: list[Delivery] = []
-    lanes = dict.fromkeys(lane for batch in batches for lane in batch)
-    for among, lane in zip(range(len(lanes), 0, -1), lanes, strict=True):
-        claimed += yield from _claim_lane(context, lane, among)
-    if claimed:
-        yield Query(SQL.mark, {"sequences": text([delivery.sequence for delivery in claimed])})
-        context.changes.claimed += claimed
+    lanes = yield from _lanes(context, dict.fromkeys(lane for batch in batches for lane in batch))
+    if lanes:
+        wanted = [(lane, each.room + 1) for lane, each in lanes.items()]
+        found = yield Each(SQL.oldest, SQL.oldest_of_lane, wanted, ("", 0))
+        chosen = _choose((row for (rows,) in found for row in _decode(rows)), lanes, context.now)
+        if chosen:
+            yield from _take(context, chosen, lanes)
+        context.changes.scanned |= {lane: each.due_at for lane, each in lanes.items()}
     return [None] * len(batches)
 
 
-def _claim_lane(context: Context, lane: str, among: int) -> Steps[list[Delivery]]:
-    destination = yield from _find(context, lane)
-    sent_from = None if destination is None else context.sent_from(destination)
-    if destination is None or sent_from != context.now:
-        context.changes.scanned[lane] = sent_from  # None: what wakes the lane again is a change of its endpoint
-        return []
-    room = 0 if context.room is None else min(context.claim_rows, context.room.claimable(destination, among))
-    found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1})
-    claimed, due = _read(found[0][0], found[0][1] or b"", destination, room, context.now)
-    context.hold(destination, len(claimed))
-    context.changes.scanned[lane] = due
-    return claimed
+def _lanes(context: Context, wanted: Iterable[str]) -> Steps[dict[str, _Open]]:
+    """Answer the lanes that may be sent to, with how many deliveries each; what is left in all together is shared."""
+    destinations: list[Destination] = []
+    for lane in wanted:
+        destination = yield from _find(context, lane)
+        sent_from = None if destination is None else context.sent_from(destination)
+        if destination is None or sent_from != context.now:
+            context.changes.scanned[lane] = sent_from  # None: what wakes the lane again is a change of its endpoint
+        else:
+            destinations.append(destination)
+    left = 0 if context.room is None else context.room.left
+    found: dict[str, _Open] = {}
+    for among, destination in zip(range(len(destinations), 0, -1), destinations, strict=True):
+        room = 0 if context.room is None else min(left // among, context.room.claimable(destination))
+        found[destination.id] = _Open(destination, max(0, room))
+        left -= found[destination.id].room
+    return found
 
 
 def _find(context: Context, lane: str) -> Steps[Destination | None]:
@@ -54,35 +95,56 @@ def _find(context: Context, lane: str) -> Steps[Destination | None]:
         return None
 
 
-def _read(
-    columns: str, payloads: bytes, destination: Destination, room: int, now: int
-) -> tuple[list[Delivery], int | None]:
-    """Read at most `room` due deliveries, and when the next one is due."""
-    claimed: list[Delivery] = []
-    start = 0
-    for row in _decode(columns):
-        (
-            sequence,
-            identity,
-            attempt_count,
-            step,
-            due_at,
-            event,
-            tenant,
-            type_,
-            origin,
-            content_type,
-            created_at,
-            ordering_key,
-            size,
-        ) = row
-        if due_at > now or len(claimed) == room:
-            return claimed, due_at
-        payload = payloads[start : start + size]
-        start += size
-        noun = Event(event, tenant or None, type_, Origin(origin), payload, content_type, created_at, ordering_key)
-        claimed.append(Delivery(sequence, identity, noun, destination, attempt_count, step))
-    return claimed, None
+def _choose(rows: Iterable[_Found], lanes: Mapping[str, _Open], now: int) -> list[_Found]:
+    """Choose what is due and has room, in memory too, and note when each lane is due next."""
+    chosen: list[_Found] = []
+    events: set[int] = set()
+    left = MOST_BYTES
+    for row in rows:
+        lane = lanes[row.lane]
+        if lane.due_at is not None:
+            continue
+        size = 0 if row.event in events else row.size
+        if row.due_at > now or not lane.room or (size > left and chosen):
+            lane.due_at = row.due_at
+            continue
+        chosen.append(row)
+        events.add(row.event)
+        lane.room -= 1
+        left -= size
+    return chosen
+
+
+def _take(context: Context, chosen: Sequence[_Found], lanes: Mapping[str, _Open]) -> Steps[None]:
+    """Mark deliveries as being sent, and hand them over with their events."""
+    yield Query(SQL.mark, {"sequences": text([row.sequence for row in chosen])})
+    events = yield from _events(list({row.event: row for row in chosen}.values()))
+    for row in chosen:
+        destination = lanes[row.lane].destination
+        delivery = Delivery(row.sequence, row.id, events[row.event], destination, row.attempt_count, row.step)
+        context.changes.claimed.append(delivery)
+        context.hold(destination, 1)
+
+
+def _events(rows: Sequence[_Found]) -> Steps[dict[int, Event]]:
+    """Read the payloads, each once however many deliveries its event has."""
+    found = yield Query(SQL.payloads, {"events": text([row.event for row in rows])})
+    payloads, start = found[0][0], 0
+    events: dict[int, Event] = {}
+    for row in rows:
+        payload = payloads[start : start + row.size]
+        start += row.size
+        events[row.event] = Event(
+            row.event_id,
+            row.tenant or None,
+            row.type,
+            row.origin,
+            payload,
+            row.content_type,
+            row.created_at,
+            row.ordering_key,
+        )
+    return events
 
 
 def release(context: Context, batches: Sequence[Sequence[Delivery]]) -> Steps[list[None]]:

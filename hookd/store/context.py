@@ -33,8 +33,12 @@ class Room(Protocol):
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for one delivery, if the destination has one and nothing older is due."""
 
-    def claimable(self, destination: Destination, among: int) -> int:
-        """Say how many waiting deliveries may be claimed, where so many lanes are still to share what is left."""
+    @property
+    def left(self) -> int:
+        """How many more deliveries may be claimed, for all destinations together."""
+
+    def claimable(self, destination: Destination) -> int:
+        """Say how many waiting deliveries of a destination may be claimed, as far as it goes for that one."""
 
     def hold(self, destination: Destination, count: int) -> None:
         """Take the places of deliveries that were claimed."""
@@ -156,8 +160,6 @@ class Context:
     changes: Changes
     dedupe: int
     """How long dedupe keys are kept, in milliseconds."""
-    claim_rows: int
-    """How many rows are claimed at once at the most, so that their payloads fit into memory."""
 
     def take(self, destination: Destination) -> bool:
         """Take a place for one new delivery, where there is one."""

@@ -17,7 +17,7 @@ import aiosqlite
 from hookd.errors import StartError
 from hookd.store.examine import damaged, examine
 from hookd.store.files import is_damage, named, words
-from hookd.store.statement import Insert, Many, Query, Row, Steps
+from hookd.store.statement import Each, Insert, Many, Query, Row, Steps
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -182,9 +182,11 @@ def perform(connection: sqlite3.Connection, steps: Steps[T]) -> T:
         answer = _execute(connection, statement)
 
 
-def _execute(connection: sqlite3.Connection, statement: Query | Many | Insert) -> Sequence[Row] | range:
+def _execute(connection: sqlite3.Connection, statement: Query | Many | Insert | Each) -> Sequence[Row] | range:
     if isinstance(statement, Query):
         return connection.execute(statement.sql, statement.parameters).fetchall()
+    if isinstance(statement, Each):
+        return [row for rows in _pieces(statement.rows) for row in _union(connection, statement, rows)]
     if isinstance(statement, Many):
         return [row for rows in _pieces(statement.rows) for row in _batch(connection, statement.sql, rows).fetchall()]
     first = 0
@@ -205,6 +207,17 @@ def _batch(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> sql
     size = _size(len(rows))
     padding = (None,) * (width * (size - len(rows)))
     return connection.execute(_expand(sql, width, size), (*chain.from_iterable(rows), *padding))
+
+
+def _union(connection: sqlite3.Connection, statement: Each, rows: Sequence[Row]) -> Sequence[Row]:
+    size = _size(len(rows))
+    parameters = chain.from_iterable((*rows, *[statement.nothing] * (size - len(rows))))
+    return connection.execute(_joined(statement.sql, statement.part, size), tuple(parameters)).fetchall()
+
+
+@lru_cache(maxsize=128)
+def _joined(sql: str, part: str, size: int) -> str:
+    return sql.replace(":parts", "\nUNION ALL\n".join([part] * size))
 
 
 def _size(count: int) -> int:

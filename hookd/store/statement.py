@@ -41,8 +41,22 @@ class Insert:
     rows: Sequence[Row]
 
 
+@dataclass(frozen=True, slots=True)
+class Each:
+    """One statement over a part for each row, where it says `:parts`; answered by its rows.
+
+    The parts are joined by UNION ALL, in the order of the rows, whose values they take as `?`; `nothing` is a row for
+    which a part finds nothing.
+    """
+
+    sql: str
+    part: str
+    rows: Sequence[Row]
+    nothing: Row
+
+
 T = TypeVar("T")
-Steps = Generator[Query | Many | Insert, Any, T]
+Steps = Generator[Query | Many | Insert | Each, Any, T]
 """A transaction, or a part of one, that answers a T."""
 
 

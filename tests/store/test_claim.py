@@ -1,11 +1,13 @@
 """Claiming: the oldest rows of each lane, with their payloads as they came."""
 
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookd.model import EndpointState
-from hookd.store import CLAIM_BYTES
-from hookd.store.claim import _read
+from hookd.model import EndpointState, Origin
+from hookd.store.claim import MOST_BYTES, _choose, _Found, _Open
 from tests.nouns import ENDPOINT
 from tests.store.stand import SECOND, Stand
 
@@ -69,29 +71,70 @@ async def test_a_paused_endpoint_is_left_alone_and_a_resumed_one_is_not(stand: S
     assert stand.commits[-1].changes.scanned == {"ep_1": None}
 
 
-@settings(max_examples=30)
-@given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=5)), max_size=8), st.integers(0, 4))
-def test_rows_are_cut_apart_by_their_lengths(rows: list[tuple[int, bytes]], room: int) -> None:
-    import json
-
-    now = 10
-    rows = sorted(rows, key=lambda row: row[0])[: room + 1]
-    columns = [
-        (number, "dlv", 0, 0, due, "evt", "", "a", "published", "text/plain", 0, "", len(payload) if due <= now else 0)
-        for number, (due, payload) in enumerate(rows)
-    ]
-    payloads = b"".join(payload for due, payload in rows if due <= now)
-    claimed, due = _read(json.dumps(columns), payloads, ENDPOINT, room, now)
-    expected = [payload for due, payload in rows if due <= now][:room]
-    assert [delivery.event.payload for delivery in claimed] == expected
-    assert due == (rows[len(expected)][0] if len(expected) < len(rows) else None)
+def found(lane: str, sequence: int, due_at: int, event: int, size: int) -> _Found:
+    where = (lane, sequence, "dlv", 0, 0, due_at, event)
+    return _Found(*where, "evt", "", "a", Origin.PUBLISHED, "text/plain", 0, "", size)
 
 
-async def test_no_more_is_claimed_at_once_than_memory_has_room_for(stand: Stand) -> None:
+rows = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 4), st.sampled_from([0, 1, MOST_BYTES // 2, MOST_BYTES])))
+
+
+@settings(max_examples=100)
+@given(st.lists(rows, max_size=3), st.integers(0, 4))
+def test_what_is_due_is_chosen_as_far_as_there_is_room_and_memory(lanes: list[Any], room: int) -> None:
+    now, sizes = 10, dict[int, int]()
+    waiting = {
+        f"ep_{number}": sorted((due_at, event, sizes.setdefault(event, size)) for due_at, event, size in rows)
+        for number, rows in enumerate(lanes)
+    }
+    open_lanes = {lane: _Open(ENDPOINT, room) for lane in waiting}
+    chosen = _choose(
+        (found(lane, place, *row) for lane, rows in waiting.items() for place, row in enumerate(rows[: room + 1])),
+        open_lanes,
+        now,
+    )
+    held = sum(sizes[event] for event in {row.event for row in chosen})
+    assert held <= MOST_BYTES or len({row.event for row in chosen if row.size}) == 1
+    for lane, rows in waiting.items():
+        mine = [row.due_at for row in chosen if row.lane == lane]
+        assert mine == [due_at for due_at, *_ in rows][: len(mine)]
+        assert all(due_at <= now for due_at in mine)
+        assert len(mine) <= room
+        left = [due_at for due_at, *_ in rows[len(mine) : room + 1]]
+        assert open_lanes[lane].due_at == (left[0] if left else None)
+        small = all(size <= 1 for _, _, size in rows)
+        if small and held < MOST_BYTES // 2 and left and left[0] <= now:
+            assert len(mine) == room
+
+
+async def test_payloads_are_cut_apart_by_their_lengths_and_one_event_is_read_once(stand: Stand) -> None:
+    for name in ("ep_1", "ep_2"):
+        await stand.endpoint(name)
+    payloads = [b"{}", b"", b"\x00\xff{", b"a" * 5000]
+    for payload in payloads:
+        await stand.accept(payload=payload)
+    claimed = await stand.claim("ep_1", "ep_2")
+    assert [delivery.event.payload for delivery in claimed] == payloads * 2
+    assert claimed[0].event is claimed[4].event
+
+
+async def test_each_lane_gets_as_many_as_it_has_room_for(stand: Stand) -> None:
+    for name, most in (("ep_1", 2), ("ep_2", 5), ("ep_3", 1)):
+        await stand.endpoint(name, max_in_flight=most)
+    for _ in range(4):
+        await stand.accept()
+    claimed = await stand.claim("ep_1", "ep_2", "ep_none", "ep_3")
+    assert [delivery.destination.id for delivery in claimed] == ["ep_1"] * 2 + ["ep_2"] * 4 + ["ep_3"]
+    expected = {"ep_1": stand.now, "ep_2": None, "ep_none": None, "ep_3": stand.now}
+    assert stand.commits[-1].changes.scanned == expected
+
+
+async def test_no_more_is_claimed_at_once_than_memory_has_room_for(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookd.store.claim.MOST_BYTES", 100)
     await stand.endpoint()
     for _ in range(3):
-        await stand.accept()
-    stand.store.expect_payloads(CLAIM_BYTES // 2)
-    assert len(await stand.claim()) == 2
-    stand.store.expect_payloads(CLAIM_BYTES * 2)
-    assert len(await stand.claim()) == 1
+        await stand.accept(payload=b"a" * 40)
+    await stand.accept(payload=b"a" * 200)
+    assert [len(await stand.claim()) for _ in range(4)] == [2, 1, 1, 0]

@@ -14,13 +14,13 @@ from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Status
 from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store
-from hookd.store.sqlite import FileLock, _expand, _step, connect, migrations, owner_mark, schema
+from hookd.store.sqlite import FileLock, _expand, _joined, _step, connect, migrations, owner_mark, schema
 from hookd.store.statement import Query, Steps, statements
 from hookd.store.vault import PLAIN
 from tests.store.stand import Open, Stand, stand_on
 
 FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "prune", "record", "replay")
-FRAGMENTS = {("deliveries", "columns"), ("endpoints", "page"), ("events", "page_columns")}
+FRAGMENTS = {("claim", "oldest_of_lane"), ("deliveries", "columns"), ("endpoints", "page"), ("events", "page_columns")}
 """Not whole statements: what is made of them is below, in `generated`."""
 
 IN_ORDER = re.compile(r"SCAN \w+$")
@@ -38,6 +38,9 @@ async def connection(tmp_path: Path) -> Any:
 
 def plan(raw: sqlite3.Connection, query: Query) -> list[str]:
     """Answer the steps of a statement's plan."""
+    if ":parts" in query.sql:
+        sql = _joined(query.sql, statements("claim").oldest_of_lane, 2)
+        return [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {sql}", ("a", 1, "b", 1))]
     columns = max((int(number) for number in re.findall(r"column(\d+)", query.sql)), default=0)
     sql = _expand(query.sql, columns, 2)
     parameters: Any = (None,) * (2 * columns) if columns else defaultdict(lambda: None, query.parameters)

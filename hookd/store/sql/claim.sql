@@ -1,21 +1,26 @@
 -- Where status <> 'delivered' stands beside another condition, it opens the partial index outbox_open to the planner,
 -- and a + before a column keeps it from one that is longer.
 
--- The oldest rows of one lane and the one after them, which tells when the lane is due next. One row comes back,
--- since each row that crosses into Python costs the thread a wait for the interpreter's lock: the columns as JSON,
--- the payloads end to end as one BLOB (JSON could not carry their bytes), cut apart by their lengths.
+-- The oldest rows of each lane and the one after them, which tells when the lane is due next. One row comes back, as
+-- JSON, since each row that crosses into Python costs the thread a wait for the interpreter's lock.
 -- name: oldest
-SELECT json_group_array(json_array(sequence, id, attempt_count, step, due_at, event_id, tenant, type, origin,
-        content_type, created_at, ordering_key, length(payload))),
-    CAST(group_concat(payload, '') AS BLOB)
-FROM (
-    SELECT outbox.sequence, outbox.id, outbox.attempt_count, outbox.step, outbox.due_at,
-        events.id AS event_id, events.tenant, events.type, events.origin, events.content_type, events.created_at,
-        events.ordering_key, CASE WHEN outbox.due_at <= :now THEN events.payload ELSE x'' END AS payload
-    FROM outbox CROSS JOIN events ON events.sequence = outbox.event
-    WHERE outbox.endpoint = :endpoint AND outbox.status = 'pending' AND outbox.held = 0
-    ORDER BY outbox.due_at, outbox.sequence
-    LIMIT :limit
+SELECT json_group_array(json_array(outbox.endpoint, outbox.sequence, outbox.id, outbox.attempt_count, outbox.step,
+    outbox.due_at, outbox.event, events.id, events.tenant, events.type, events.origin, events.content_type,
+    events.created_at, events.ordering_key, length(events.payload)))
+FROM (:parts) AS lane CROSS JOIN outbox ON outbox.sequence = lane.sequence
+CROSS JOIN events ON events.sequence = outbox.event;
+
+-- End to end as one BLOB, since JSON could not carry their bytes; they are cut apart by their lengths.
+-- name: payloads
+SELECT CAST(group_concat(payload, '') AS BLOB) FROM (
+    SELECT events.payload FROM json_each(:events) AS wanted CROSS JOIN events ON events.sequence = wanted.value
+    ORDER BY wanted.key
+);
+
+-- Repeated for each lane: its id, and how many rows.
+-- name: oldest_of_lane
+SELECT * FROM (
+    SELECT sequence FROM outbox WHERE endpoint = ? AND status = 'pending' AND held = 0 ORDER BY due_at, sequence LIMIT ?
 );
 
 -- name: mark
