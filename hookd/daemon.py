@@ -92,7 +92,7 @@ class Daemon:
         return IdFactory(self._clock, self._rng)
 
     def _compose(self) -> None:
-        self._connections = Connections(_connections(self._settings)[0])
+        self._connections = Connections(_connections(self._settings))
         self._acceptor = Acceptor(self._store, self._metrics, self._clock, self._ids)
         self._receiver = Receiver(self._acceptor, self._metrics, self._clock)
         self._deliverer = Deliverer(
@@ -250,7 +250,7 @@ class Daemon:
         logs.setup(settings.log.level, settings.log.format, sys.stderr)
         self._box.site = _site(settings)
         self._lanes.reconfigure(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
-        self._connections.most, _ = _connections(settings)
+        self._connections.most = _connections(settings)
         former = self._session
         if settings.network != before.network:
             self._session = _session(settings)  # kept connections would bypass the new rules
@@ -288,22 +288,21 @@ def _site(settings: Settings) -> Site:
     )
 
 
-def _connections(settings: Settings) -> tuple[int, int]:
-    """Answer how many connections of callers may be open, and how many to receivers may be kept idle.
+def _connections(settings: Settings) -> int:
+    """Answer how many connections of callers may be open, and as many to receivers kept idle.
 
-    Both leave file descriptors to what is in flight, and to everything else.
+    That leaves file descriptors to what is in flight, and to everything else.
     """
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS, MOST_CONNECTIONS
+        return MOST_CONNECTIONS
     left = allowed - OWN_DESCRIPTORS - settings.delivery.max_in_flight
     if left < 2 * FEWEST_CONNECTIONS:
         log.warning(
             "file descriptors may run out: raise their limit (ulimit -n, or LimitNOFILE= of systemd)",
             extra=_fields(limit=allowed, wanted=allowed - left + 2 * FEWEST_CONNECTIONS),
         )
-    each = max(FEWEST_CONNECTIONS, min(left // 2, MOST_CONNECTIONS))
-    return each, each
+    return max(FEWEST_CONNECTIONS, min(left // 2, MOST_CONNECTIONS))
 
 
 def _handlers(settings: Settings) -> dict[str, Handler]:
@@ -315,8 +314,7 @@ def _guard(settings: Settings) -> Guard:
 
 
 def _session(settings: Settings) -> Session:
-    _, kept = _connections(settings)
-    return open_session(_guard(settings), settings.network.proxy, kept=kept)
+    return open_session(_guard(settings), settings.network.proxy, kept=_connections(settings))
 
 
 def _fixed(before: Settings, after: Settings) -> list[str]:
