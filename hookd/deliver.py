@@ -18,7 +18,8 @@ from hookd.policy.breaker import NEVER, BreakerPolicy
 from hookd.policy.retry import Decision, decide
 from hookd.store import Committed, Result, Store
 
-LANES_PER_CLAIM = 64
+LANES_PER_CLAIM = 1024
+"""Lanes that one claim asks; the more share what is left, the fewer connections each of them needs."""
 POLL = 2.0
 """Seconds between looks at whether another process has written the store; the safety net, not the latency."""
 
