@@ -1,10 +1,11 @@
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 
 from aiohttp import web
 
-from hookd.model import Scope
+from hookd.model import Breaker, Scope
 from tests.web.serving import serve
 from tests.web.stand import Stand, token
 
@@ -82,3 +83,15 @@ async def test_a_tenant_sees_its_own_alone(stand: Stand) -> None:
     text = (await stand.call("GET", "/", token="acme")).text
     assert "order.acme" in text
     assert "other" not in text
+
+
+async def test_an_endpoint_that_is_left_alone_says_since_when_and_until_when(stand: Stand) -> None:
+    made = await stand.endpoint()
+    now = stand.clock[0]
+    failing = Breaker(opened_at=now - 1000, openings=1, blocked_until=now + 2000)
+    await stand.store.change_endpoint(made["id"], None, lambda before: replace(before, breaker=failing))
+    page = (await stand.call("GET", "/")).text
+    assert "keeps failing since" in page
+    assert "nothing is sent until" in page
+    stand.clock[0] += 2000
+    assert "nothing is sent until" not in (await stand.call("GET", "/")).text
