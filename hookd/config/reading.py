@@ -126,6 +126,12 @@ def _repeated(tokens: Iterable[TokenTable | None]) -> Iterator[Fault]:
             yield Fault("auth.tokens", f"expected each token once: {token.name} is the same as {other}")
 
 
+def expect_token(settings: Settings, host: str) -> None:
+    """Raise ConfigError where these settings would let anybody call who reaches the host that is listened on."""
+    if not settings.tokens and not is_loopback(host):
+        raise ConfigError(Fault("server.host", f"{host} is listened on until a restart, and {OPEN}"))
+
+
 def _open(document: Mapping[str, Any]) -> Iterator[Fault]:
     """Name the fault of listening to everybody while anybody may call."""
     server = document.get("server")
