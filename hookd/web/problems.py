@@ -10,7 +10,7 @@ from aiohttp import web
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, Unavailable, Unreadable
 from hookd.text import printable
-from hookd.web.framing import ambiguity, may_go_on
+from hookd.web.framing import ambiguity, expects_too_much, may_go_on
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
@@ -118,6 +118,8 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
     fault = ambiguity(request)
     if fault is not None:
         return refusal(HTTPStatus.BAD_REQUEST, fault)
+    if expects_too_much(request):
+        return refusal(HTTPStatus.EXPECTATION_FAILED, "expected no Expect but 100-continue")
     response = await _answer(request, handler)
     if not may_go_on(request):
         response.force_close()
@@ -143,8 +145,6 @@ def _unexpected(error: Exception) -> web.Response:
 
 
 def _problem_of_aiohttp(error: web.HTTPException) -> web.Response:
-    if error.status == HTTPStatus.EXPECTATION_FAILED:
-        return refusal(HTTPStatus.EXPECTATION_FAILED, "expected no Expect but 100-continue")
     headers = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
     return problem(HTTPStatus(error.status), error.reason, headers)
 
