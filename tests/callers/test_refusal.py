@@ -55,8 +55,10 @@ HEADERS = (
     *(b"Range", b"If-Range", b"If-Match", b"If-None-Match", b"If-Modified-Since", b"If-Unmodified-Since", b"Date"),
     *(b"Forwarded", b"X-Forwarded-For", b"Via", b"TE", b"Trailer", b"Sec-WebSocket-Key", b"X-Webhook-Token"),
 )
-NO_TEXT = (b"\xe9", b"\xff\xfe", b"\xc3\xa9", b"", b'"', b"100-continue\xe9", b"chunked\xe9", b"1\xb2", b"a=b; \xff=c",
-           b"close, \xff", b"bytes=\xe9-", b"application/json; charset=\xff", b"Wed, 99 Foo 99999 99:99:99 GMT")  # fmt: skip
+NO_TEXT = (
+    *(b"\xe9", b"\xff\xfe", b"\xc3\xa9", b"", b'"', b"100-continue\xe9", b"chunked\xe9", b"1\xb2", b"a=b; \xff=c"),
+    *(b"close, \xff", b"bytes=\xe9-", b"application/json; charset=\xff", b"Wed, 99 Foo 99999 99:99:99 GMT"),
+)
 
 
 @pytest.mark.parametrize("path", [b"/healthz", b"/api/v1/events", b"/webhook", b"/nowhere"])
