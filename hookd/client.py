@@ -58,7 +58,7 @@ class Attempt(msgspec.Struct):
 
 
 class Delivery(msgspec.Struct):
-    """A delivery as the API shows it; with its attempts, oldest first, where it was asked for by id."""
+    """A delivery as the API shows it; with its latest attempts, oldest first, where it was asked for by id."""
 
     id: str
     event: str
@@ -126,7 +126,7 @@ class Client:
         return self._ask("GET", f"events/{_segment(event_id)}", Event)
 
     def delivery(self, delivery_id: str) -> Delivery:
-        """Answer a delivery with its attempts."""
+        """Answer a delivery with its latest attempts."""
         return self._ask("GET", f"deliveries/{_segment(delivery_id)}", Delivery)
 
     def deliveries(self, *, page: int = PAGE, **filters: str | None) -> Iterator[Delivery]:

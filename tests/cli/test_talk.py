@@ -406,7 +406,7 @@ async def test_show_and_tail_escape_every_field() -> None:
     attempt |= {"number": 1, "duration_ms": 1.5, "outcome": "tls", "status_code": None, "truncated": True}
     attempt |= {"request_headers": {evil: evil}, "response_headers": {evil: evil}}
     fields = ["id", "event", "type", "tenant", "endpoint", "reason", "next_attempt_at", "last_error", "created_at"]
-    delivery: dict[str, Any] = dict.fromkeys(fields, evil) | {"status": "pending", "attempt_count": 1}
+    delivery: dict[str, Any] = dict.fromkeys(fields, evil) | {"status": "pending", "attempt_count": 8}
     delivery |= {"attempts": [attempt]}
     event: dict[str, Any] = dict.fromkeys(["id", "type", "tenant", "origin", "content_type", "created_at"], evil)
     event |= {"payload": {evil: evil}, "deliveries": [delivery]}
@@ -422,6 +422,7 @@ async def test_show_and_tail_escape_every_field() -> None:
         for arguments in (["show", "evt_1"], ["show", "dlv_1"], ["tail"], ["retry", "dlv_1"]):
             done = await hookd(*arguments, url=url)
             assert "\\x1b[2J\\x9b\\u2028" in done.out
+            assert ("\n  (7 earlier attempts are not shown)\n" in done.out) == (arguments[0] == "show")
             assert all(line.isprintable() for line in done.out.split("\n"))
             assert (done.status, done.err) == (0, "")
 
