@@ -95,6 +95,10 @@ class AnswerError(HookdError):
         self.status = status
 
 
+class NoAnswerError(HookdError):
+    """No daemon answered."""
+
+
 class _Page(msgspec.Struct):
     data: tuple[Delivery, ...]
     next_cursor: str | None
@@ -149,7 +153,7 @@ class Client:
             with self._opener.open(request, timeout=PATIENCE) as response:
                 return self._understood(response, response.read(), kind)
         except (OSError, http.client.HTTPException) as error:
-            raise HookdError(
+            raise NoAnswerError(
                 f"no answer from {self.url} ({_cause(error)}); start a daemon with `hookd run`, or set $HOOKD_URL"
             ) from None
 

@@ -135,8 +135,8 @@ class Stand:
         with closing(sqlite3.connect(self.path)) as raw, raw:
             raw.execute("UPDATE outbox SET attempt_count = ? WHERE id = ?", (times, delivery))
             raw.execute(
-                "INSERT INTO attempts SELECT delivery, value, attempts.id || '_' || value, started_at, duration, outcome,"
-                " status_code, error, request_headers, response_headers, response_body, truncated"
+                "INSERT INTO attempts SELECT delivery, value, attempts.id || '_' || value, started_at, duration,"
+                " outcome, status_code, error, request_headers, response_headers, response_body, truncated"
                 " FROM attempts, json_each(?) WHERE delivery = (SELECT sequence FROM outbox WHERE id = ?)",
                 (json.dumps(list(range(2, times + 1))), delivery),
             )
