@@ -107,14 +107,16 @@ def _settings(document: Mapping[str, Any], reader: Reader) -> Settings | None:
 
 
 def _tokens(document: Mapping[str, Any], reader: Reader) -> list[TokenTable | None]:
-    """Answer the tokens of the document and that of the environment, which has every scope."""
+    """Answer the tokens of the document and that of the environment, which has every scope unless it is one of them."""
     auth = reader.keys(document.get("auth", {}), ("tokens",), "auth")
     tokens = reader.array(TokenTable, auth.get("tokens", []), "auth.tokens")
+    reader.faults += _repeated(tokens)
     environment = reader.surroundings.environment
     if variables.TOKEN in environment:
         table = {"name": variables.TOKEN, "token": environment[variables.TOKEN], "scopes": list(Scope)}
-        tokens.append(reader.table(TokenTable, table, variables.TOKEN))
-    reader.faults += _repeated(tokens)
+        own = reader.table(TokenTable, table, variables.TOKEN)
+        if own is None or own.noun().digest not in {token.noun().digest for token in tokens if token}:
+            tokens.append(own)
     return tokens
 
 
