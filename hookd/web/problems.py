@@ -81,7 +81,7 @@ def problem(
     errors = [{"pointer": printable(fault.pointer), "detail": printable(fault.detail)} for fault in faults]
     if errors:
         document["errors"] = errors
-    body = msgspec.json.encode(document)
+    body = msgspec.json.encode(document) + b"\n"
     return web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
 
 
