@@ -13,7 +13,7 @@ from hookd.store.context import Context
 from hookd.store.endpoints import disable
 from hookd.store.result import Result
 from hookd.store.statement import Many, Steps, statements
-from hookd.units import format_time
+from hookd.units import format_duration, format_time
 
 SQL = statements("endpoints")
 
@@ -72,9 +72,8 @@ def _reason_to_disable(endpoint: Endpoint, result: Result, now: int) -> str | No
     if result.attempt.status_code == GONE:
         return "the receiver answered 410 Gone"
     if failing.given_up(Failing(endpoint.failing_since, endpoint.failing_attempts), now, result.disable_after):
-        days = result.disable_after / 86_400_000
         attempts, error = endpoint.failing_attempts, result.attempt.error
-        return f"no success in {attempts} attempts over {days:g} days; last: {error}"
+        return f"no success in {attempts} attempts over {format_duration(result.disable_after)}; last: {error}"
     return None
 
 
