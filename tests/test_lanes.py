@@ -227,6 +227,27 @@ def test_what_one_lane_has_claimed_ahead_keeps_no_other_from_a_place() -> None:
     assert world.in_flight["b"] == 1
 
 
+def test_a_lane_that_others_leave_too_little_comes_back_when_one_of_theirs_ends() -> None:
+    world = World(lanes=Lanes(8, 8))
+    for name in "bcaaaaa":
+        world.add(name, 0)
+    world.wait("a", 0)
+    assert world.claim() == [], "the last place is for others"
+    world.end("b")
+    assert world.claim() == ["a"]
+
+
+def test_what_is_claimed_ahead_begins_when_others_leave_more() -> None:
+    world = World(lanes=Lanes(8, 8))
+    for name in "bcaaaaa":
+        world.add(name, 0)
+    world.lanes.hold(world.endpoint("a"), 1)
+    world.begin("a")
+    assert (world.in_flight["a"], world.claimed_ahead["a"]) == (5, 1), "the last place is for others"
+    world.end("b")
+    assert (world.in_flight["a"], world.claimed_ahead["a"]) == (6, 0)
+
+
 def test_a_full_lane_is_not_picked_and_costs_nothing() -> None:
     world = World(lanes=Lanes(100, 1))
     for name in ("a", "b"):
