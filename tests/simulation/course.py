@@ -305,11 +305,11 @@ class Course:
             self._complain(f"{name}: {len(sending)} are being sent, places are taken for {claimed}")
         limit = 1 if any(row.opened_at is not None for row in rows) else limit
         share = max(1, HOLD * (self.plan.max_in_flight - under_way[""]))
-        if under_way[name] >= min(limit, share) or under_way[""] >= self.plan.max_in_flight or self._is_throttled(name):
+        if under_way[name] >= min(limit, share) or under_way[""] >= self.plan.max_in_flight:
             return
         late = self.clock() - self.patience * SECOND
         due = [row for row in rows if row.is_able and max(row.due_at, row.blocked_until or 0) <= late]
-        if due or len(sending) > under_way[name]:
+        if (due or len(sending) > under_way[name]) and not self._is_throttled(name):
             self._complain(f"{name}: {under_way[name]} under way of {len(sending)}, and nothing is done for {due[:1]}")
 
     def _is_throttled(self, name: str) -> bool:
