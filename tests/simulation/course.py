@@ -328,7 +328,7 @@ class Course:
         """Of each line one waits to be claimed, or is being sent, and the others are held; without order none is."""
         waiting = [row for row in rows if row.status == "pending"]
         for key in {row.ordering_key for row in waiting}:
-            line = [row for row in rows if row.ordering_key == key and row.type != "hookd.test"]
+            line = [row for row in rows if row.ordering_key == key and not row.is_aside]
             ordered = self.plan.orders[name] if name == HANDLER else line[0].ordered
             held = [row.held for row in sorted(line, key=lambda row: (row.status != "sending", row.turn or 0))]
             sending = sum(row.status == "sending" for row in line)

@@ -46,6 +46,11 @@ class Row(NamedTuple):
         return self.target, self.event
 
     @property
+    def is_aside(self) -> bool:
+        """Whether it is a test, which is sent at once; one that is asked for again stands in line."""
+        return self.type == "hookd.test" and self.turn is None
+
+    @property
     def is_able(self) -> bool:
         """Whether a claim sees it, once its time has come."""
         return self.status == "pending" and self.state == "active" and not self.held
