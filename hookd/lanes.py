@@ -89,6 +89,7 @@ class Lanes:
         self._timers: list[tuple[int, str]] = []
         self._timed: set[tuple[int, str]] = set()  # the same, so that no timer is set twice
         self._ready: OrderedDict[str, Lane] = OrderedDict()
+        self._short: dict[str, Lane] = {}  # those that are due, and that the attempts of others leave no room
 
     @property
     def in_flight(self) -> int:
@@ -212,7 +213,12 @@ class Lanes:
         self._all.finished += 1
         if lane.due_at is not None:
             self._ready[lane.id] = lane
-        return bool(self._ready)
+        return bool(self._ready or self._short)
+
+    def is_short(self, identity: str) -> bool:
+        """Say whether a lane has room by its own limit, and only the attempts of others leave it none."""
+        lane = self._lane(identity)
+        return self._share(lane) <= lane.running < lane.limit
 
     def scanned(self, identity: str, due_at: int | None) -> None:
         """Note what a claim found: when the lane is due next. Its pace is how many attempts ended meanwhile."""
@@ -260,16 +266,22 @@ class Lanes:
         """Name lanes, longest ready first, that are due and have room.
 
         A full lane costs nothing here: it is dropped, and comes back when one of its attempts ends. Where all lanes
-        together are nearly full, what is left is shared, so that no backlog takes everything, again and again.
+        together are nearly full, what is left is shared, so that no backlog takes everything, again and again; one
+        that is only short of that comes back when any attempt ends.
         """
+        self._ready.update(self._short)
+        self._short.clear()
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
         most = min(most, self.left)
         while self._ready and len(picked) < most:
             identity, lane = self._ready.popitem(last=False)
-            if lane.due_at is None or self._room(lane) <= 0:
+            if lane.due_at is None:
                 continue
-            if lane.due_at > now:
+            if self._room(lane) <= 0:
+                if lane.claimed < lane.limit:
+                    self._short[identity] = lane
+            elif lane.due_at > now:
                 self.set_due(identity, lane.due_at)  # its timer may be spent: the clock was set back
             elif (wait := lane.wait(self._monotonic())) > 0:
                 self._look(lane, now + int(wait * 1000) + 1)
@@ -318,21 +330,25 @@ class Ahead(Generic[T]):
     def add(self, lane: str, item: T) -> None:
         """Let something wait, since its lane, or all together, have no room."""
         self._waiting.setdefault(lane, deque()).append(item)
-        if self._lanes.full:
+        if self._lanes.full or self._lanes.is_short(lane):
             self._turns.setdefault(lane)
 
     def following(self, ended: str) -> T | None:
         """Answer what may begin now that an attempt of a lane has ended; its place is taken.
 
         A lane that only its own limit holds up comes again when one of its own attempts ends; where all together have
-        no room, the lanes take turns, so that none with a backlog keeps the places it once has.
+        no room, or too little for it, the lanes take turns, so that none with a backlog keeps the places it once has.
         """
         if ended in self._waiting:
             self._turns.setdefault(ended)
-        while self._turns and not self._lanes.full:
-            lane, _ = self._turns.popitem(last=False)
+        for lane in list(self._turns):
+            if self._lanes.full:
+                break
             if lane in self._waiting and self._lanes.start(lane):
+                del self._turns[lane]
                 return self._take(lane)
+            if lane not in self._waiting or not self._lanes.is_short(lane):
+                del self._turns[lane]
         return None
 
     def _take(self, lane: str) -> T:

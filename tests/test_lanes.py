@@ -1,4 +1,4 @@
-"""Lanes: limits are kept, no lane is forgotten, and none keeps another from its turn."""
+"""Lanes: limits, shares and rates are kept, no lane is forgotten, and none keeps another from its turn."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,13 +7,16 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.lanes import Ahead, Lanes
-from hookd.model import Endpoint
+from hookd.lanes import HOLD, Ahead, Lanes
+from hookd.model import Breaker, Endpoint, RateLimit
+from hookd.policy.rate import Bucket, full, seconds_until, taken
 from tests.nouns import ENDPOINT
 
 ALL, EACH = 6, 3
 MOST = 4
 NAMES = ("a", "b", "c", "d")
+LATE = 2
+"""Milliseconds by which a timer is late at most, since it has whole ones."""
 
 
 @dataclass
@@ -23,31 +26,83 @@ class World:
     It plays the parts of the store and of the delivery loop: what it claims, begins and puts back is what they do.
     """
 
-    lanes: Lanes = field(default_factory=lambda: Lanes(ALL, EACH))
-    ahead: Ahead[str] = field(init=False)
+    all: int = ALL
+    each: int = EACH
+    is_new: bool = True
+    """Whether the endpoints are younger than the process."""
     now: int = 0
+    lanes: Lanes = field(init=False)
+    ahead: Ahead[str] = field(init=False)
     waiting: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in NAMES})
     in_flight: Counter[str] = field(default_factory=Counter)
     claimed_ahead: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
     limits: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(NAMES))
+    rates: dict[str, RateLimit] = field(default_factory=dict)
+    buckets: dict[str, Bucket] = field(default_factory=dict)
+    """What each rate allows, in truth."""
+    begun: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in NAMES})
+    """When attempts were begun under the present rate."""
+    blocked: dict[str, int] = field(default_factory=dict)
+    """Until when the breakers that are not closed let nothing through."""
 
     def __post_init__(self) -> None:
+        started_at = ENDPOINT.created_at + (not self.is_new)
+        self.lanes = Lanes(self.all, self.each, started_at, monotonic=lambda: self.now / 1000)
         self.ahead = Ahead(self.lanes)
+        self.buckets = {name: self.fresh(name, rate) for name, rate in self.rates.items()}
 
     def add(self, name: str, delay: int) -> None:
         """Accept a delivery: handed over at once where there is a place, and left to wait otherwise."""
-        if delay == 0 and self.lanes.take(self.endpoint(name), self.now):
+        if delay == 0 and self.is_able(name) and self.lanes.take(self.endpoint(name), self.now):
             self.begin(name)
         else:
             self.wait(name, self.now + delay)
 
     def wait(self, name: str, at: int) -> None:
         self.waiting[name] = sorted([*self.waiting[name], at])
-        self.lanes.make_due(name, at)
+        self.lanes.make_due(name, max(at, self.blocked.get(name, 0)))
+
+    def is_able(self, name: str) -> bool:
+        return self.blocked.get(name, 0) <= self.now
 
     def endpoint(self, name: str) -> Endpoint:
-        return replace(ENDPOINT, id=name, max_in_flight=self.limits[name])
+        breaker = Breaker(0, 1, self.blocked[name]) if name in self.blocked else Breaker()
+        return replace(
+            ENDPOINT, id=name, max_in_flight=self.limits[name], rate_limit=self.rates.get(name), breaker=breaker
+        )
+
+    def block(self, name: str, wait: int) -> None:
+        """Open a breaker, or close it where that is known to be open; what is claimed ahead waits as well."""
+        if name in self.blocked:
+            del self.blocked[name]
+        else:
+            self.blocked[name] = self.now + wait
+        self.change(name)
+
+    def limit_rate(self, name: str, rate: RateLimit | None) -> None:
+        """Change a rate; of what was begun before nothing is known but what its bucket tells."""
+        if rate is None:
+            self.rates.pop(name, None)
+        else:
+            self.rates[name] = rate
+            if name not in self.buckets:
+                self.buckets[name] = self.fresh(name, rate)
+        self.begun[name].clear()
+        self.change(name)
+
+    def fresh(self, name: str, rate: RateLimit) -> Bucket:
+        """Answer what a rate allows at first: nothing, where a process before may have sent a moment ago."""
+        is_known = self.is_new or self.lanes._lane(name).known
+        return full(rate, self.now / 1000) if is_known else Bucket(0.0, 0.0)
+
+    def change(self, name: str) -> None:
+        """Let what has become of an endpoint be effective at once."""
+        self.lanes.learn(self.endpoint(name))
+        self.put_back(name)
+        if self.waiting[name]:
+            self.lanes.make_due(name, max(self.waiting[name][0], self.blocked.get(name, 0)))
+        self.lanes.reconsider(name)
 
     def ask(self) -> None:
         """Pick lanes to claim from; attempts may end before the claim is on disk."""
@@ -62,13 +117,15 @@ class World:
         picked, self.asked = self.asked, []
         claimed: list[str] = []
         for among, name in zip(range(len(picked), 0, -1), picked, strict=True):
+            if not self.is_able(name):
+                continue
             room = min(self.lanes.left // among, self.lanes.claimable(self.endpoint(name)))
             due = [at for at in self.waiting[name] if at <= self.now][:room]
             self.lanes.hold(self.endpoint(name), len(due))
             self.waiting[name] = self.waiting[name][len(due) :]
             claimed += [name] * len(due)
         for name in picked:
-            self.lanes.scanned(name, min(self.waiting[name], default=None))
+            self.lanes.scanned(name, self.due_at(name))
         for name in claimed:
             self.begin(name)
         return picked
@@ -84,9 +141,22 @@ class World:
                 return
         raise AssertionError("it never rests")
 
+    def due_at(self, name: str) -> int | None:
+        if not self.is_able(name):
+            return self.blocked[name]
+        return min(self.waiting[name], default=None)
+
+    def started(self, name: str) -> None:
+        """An attempt has begun: there was room for it."""
+        assert self.in_flight[name] < self.room(name)
+        self.in_flight[name] += 1
+        if name in self.rates:
+            self.begun[name].append(self.now)
+            self.buckets[name] = taken(self.buckets[name], self.rates[name], self.now / 1000)
+
     def begin(self, name: str) -> None:
         if self.lanes.start(name):
-            self.in_flight[name] += 1
+            self.started(name)
         else:
             self.ahead.add(name, name)
             self.claimed_ahead[name] += 1
@@ -107,58 +177,84 @@ class World:
         following = self.ahead.following(name)
         if following is not None:
             self.claimed_ahead[following] -= 1
-            self.in_flight[following] += 1
+            self.started(following)
 
     def limit(self, name: str) -> int:
-        return self.limits[name] or EACH
+        return 1 if name in self.blocked else self.limits[name] or self.each
+
+    def room(self, name: str) -> int:
+        """Answer how many may be under way: the more is left to others, the more."""
+        left = self.all - self.in_flight.total()
+        return min(self.limit(name), max(1, HOLD * left)) if left else 0
+
+    def allowed_at(self, name: str) -> float:
+        """Answer since when the rate allows another attempt, or when it will (ms)."""
+        if name not in self.rates:
+            return 0
+        bucket = self.buckets[name]
+        return 1000 * (bucket.at + seconds_until(bucket, self.rates[name], 1, bucket.at))
 
     def idle(self) -> list[str]:
-        """Name the lanes that have something due and room for it."""
-        if self.in_flight.total() >= ALL:
-            return []
-        return [
-            name
-            for name in NAMES
-            if self.waiting[name] and self.waiting[name][0] <= self.now and self.in_flight[name] < self.limit(name)
-        ]
+        """Name the lanes that have something due and room for it, and had so a moment ago."""
+        due = [name for name in NAMES if self.waiting[name] and self.waiting[name][0] <= self.now]
+        able = [name for name in due if self.is_able(name) and self.in_flight[name] < self.room(name)]
+        return [name for name in able if self.allowed_at(name) <= self.now - LATE]
+
+    def beyond(self, name: str) -> float:
+        """Answer the most that was begun in any window beyond the rate times its length."""
+        rate = self.rates[name].per_second / 1000
+        begun = list(enumerate(self.begun[name]))
+        return max((j - i + 1 - rate * (end - start) for i, start in begun for j, end in begun[i:]), default=0.0)
 
 
 names = st.sampled_from(NAMES)
+rates = st.sampled_from([None, RateLimit(100, 1000, 1), RateLimit(250, 1000, 8), RateLimit(1000, 1000, 25)])
 steps = st.one_of(
     st.builds(lambda name, delay: lambda world: world.add(name, delay), names, st.integers(0, 5)),
     st.builds(lambda name: lambda world: world.end(name), names),
     st.builds(lambda name: lambda world: world.put_back(name), names),
+    st.builds(lambda name, wait: lambda world: world.block(name, wait), names, st.integers(0, 6)),
+    st.builds(lambda name, rate: lambda world: world.limit_rate(name, rate), names, rates),
     st.builds(lambda by: lambda world: setattr(world, "now", world.now + by), st.integers(0, 4)),
     st.just(World.ask),
     st.just(World.commit),
 )
-limits = st.fixed_dictionaries({name: st.none() | st.integers(1, 5) for name in NAMES})
+limits = st.fixed_dictionaries({name: st.none() | st.integers(1, 6) for name in NAMES})
+limited = st.fixed_dictionaries(dict.fromkeys(NAMES, rates)).map(
+    lambda found: {name: rate for name, rate in found.items() if rate is not None}
+)
+worlds = st.builds(World, is_new=st.booleans(), limits=limits, rates=limited)
 
 
-@given(st.lists(steps, max_size=60), limits)
-def test_limits_are_kept_and_no_lane_is_forgotten(
-    course: list[Callable[[World], object]], limits: dict[str, int | None]
-) -> None:
-    world = World(limits=limits)
+@given(st.lists(steps, max_size=80), worlds)
+def test_limits_are_kept_and_no_lane_is_forgotten(course: list[Callable[[World], object]], world: World) -> None:
     for step in course:
         step(world)
         assert world.in_flight.total() <= ALL
-        assert all(world.in_flight[name] <= world.limit(name) for name in NAMES)
         assert world.lanes.in_flight == world.in_flight.total() + world.claimed_ahead.total()
         for name in world.ahead.lanes:
-            assert world.lanes.full or world.in_flight[name] >= world.limit(name)
+            assert world.in_flight[name] >= world.room(name)
     world.rest()
     assert world.idle() == []
 
 
-@given(st.lists(steps, max_size=60), limits)
-def test_everything_is_sent_in_the_end(course: list[Callable[[World], object]], limits: dict[str, int | None]) -> None:
-    world = World(limits=limits)
+@given(st.lists(steps, max_size=80), worlds)
+def test_no_window_holds_more_attempts_than_its_rate_and_burst(
+    course: list[Callable[[World], object]], world: World
+) -> None:
+    for step in course:
+        step(world)
+        for name, rate in world.rates.items():
+            assert world.beyond(name) <= rate.burst + 1e-6
+
+
+@given(st.lists(steps, max_size=80), worlds)
+def test_everything_is_sent_in_the_end(course: list[Callable[[World], object]], world: World) -> None:
     for step in course:
         step(world)
     due = {name: len(world.waiting[name]) for name in NAMES}
     for _ in range(sum(due.values()) + 1):
-        world.now += 10
+        world.now += 20
         world.claim()
         for name in NAMES:
             world.end(name)
@@ -166,20 +262,23 @@ def test_everything_is_sent_in_the_end(course: list[Callable[[World], object]], 
     assert not world.ahead.lanes
 
 
-@given(st.lists(steps, max_size=60))
-def test_the_next_time_is_never_later_than_what_is_due_next(course: list[Callable[[World], object]]) -> None:
-    world = World()
+@given(st.lists(steps, max_size=80), worlds)
+def test_the_next_time_is_never_later_than_what_is_due_next(
+    course: list[Callable[[World], object]], world: World
+) -> None:
+    """A lane is due next when its first delivery is, its breaker lets that through, and its rate allows it."""
     for step in course:
         step(world)
     world.rest()
-    coming = [at for name in NAMES for at in world.waiting[name][:1] if at > world.now]
+    room = [name for name in NAMES if world.waiting[name] and world.in_flight[name] < world.room(name)]
+    able = [max(world.waiting[name][0], world.blocked.get(name, 0), world.allowed_at(name)) for name in room]
+    coming = [at for at in able if at > world.now]
     found = world.lanes.next_due()
-    assert found is not None or not coming
-    assert not coming or (found is not None and found <= min(coming))
+    assert not coming or (found is not None and found <= min(coming) + LATE)
 
 
 def test_a_backlog_keeps_no_other_lane_waiting() -> None:
-    world = World(lanes=Lanes(4, 4))
+    world = World(4, 4)
     for _ in range(200):
         world.waiting["a"].append(0)
     world.lanes.make_due("a", 0)
@@ -196,7 +295,7 @@ def test_a_backlog_keeps_no_other_lane_waiting() -> None:
 
 
 def test_backlogs_share_what_there_is() -> None:
-    world = World(lanes=Lanes(4, 4), waiting={name: [0] * 100 for name in NAMES})
+    world = World(4, 4, waiting={name: [0] * 100 for name in NAMES})
     for name in NAMES:
         world.lanes.make_due(name, 0)
     sent: Counter[str] = Counter()
@@ -210,7 +309,7 @@ def test_backlogs_share_what_there_is() -> None:
 
 
 def test_what_one_lane_has_claimed_ahead_keeps_no_other_from_a_place() -> None:
-    world = World(lanes=Lanes(4, 2))
+    world = World(4, 2)
     world.waiting["a"] = [0] * 100
     world.lanes.make_due("a", 0)
     world.claim()
@@ -227,8 +326,29 @@ def test_what_one_lane_has_claimed_ahead_keeps_no_other_from_a_place() -> None:
     assert world.in_flight["b"] == 1
 
 
+def test_a_lane_that_others_leave_too_little_comes_back_when_one_of_theirs_ends() -> None:
+    world = World(8, 8)
+    for name in "bcaaaaa":
+        world.add(name, 0)
+    world.wait("a", 0)
+    assert world.claim() == [], "the last place is for others"
+    world.end("b")
+    assert world.claim() == ["a"]
+
+
+def test_what_is_claimed_ahead_begins_when_others_leave_more() -> None:
+    world = World(8, 8)
+    for name in "bcaaaaa":
+        world.add(name, 0)
+    world.lanes.hold(world.endpoint("a"), 1)
+    world.begin("a")
+    assert (world.in_flight["a"], world.claimed_ahead["a"]) == (5, 1), "the last place is for others"
+    world.end("b")
+    assert (world.in_flight["a"], world.claimed_ahead["a"]) == (6, 0)
+
+
 def test_a_full_lane_is_not_picked_and_costs_nothing() -> None:
-    world = World(lanes=Lanes(100, 1))
+    world = World(100, 1)
     for name in ("a", "b"):
         world.add(name, 0)
         world.add(name, 0)
@@ -286,7 +406,7 @@ def test_a_place_is_given_back() -> None:
 
 
 def test_a_clock_that_is_set_back_delays_and_forgets_nothing() -> None:
-    world = World(lanes=Lanes(1, 1), now=100)
+    world = World(1, 1, now=100)
     for name in ("a", "b"):
         world.waiting[name].append(100)
         world.lanes.make_due(name, 100)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
+from math import inf
 from typing import TypeVar
 
-from hookd.model import Outcome
+from hookd.model import Outcome, RateLimit
 from tests.simulation.course import Course
 from tests.simulation.network import HANDLER, SECOND, Sending
 from tests.simulation.plan import HOUR, JITTER
@@ -33,6 +34,8 @@ class Evidence:
         yield from self.course.complaints
         yield from self._kept()
         yield from self._within_limits()
+        yield from self._in_order()
+        yield from self._within_rates()
         for row in self.rows:
             for complaint in self._of(row, self.tries.get(row.key, []), self.sendings.get(row.key, [])):
                 yield f"{row.target} {row.event} {row.id}: {complaint}"
@@ -59,6 +62,43 @@ class Evidence:
                 yield f"{name}: {full[name]} were under way at once, {limit} may be"
         if full[""] > plan.max_in_flight + tests:
             yield f"{full['']} were under way at once, {plan.max_in_flight} may be"
+
+    def _in_order(self) -> Iterator[str]:
+        """In each line events come in the order of their commits, one at a time, over all lives."""
+        places = {row.key: place for place, row in enumerate(self.rows)}
+        meddled = {row.key for row in self.rows if row.id in self.course.asked}
+        for row in self.rows:
+            if row.turn is not None or row.held:
+                yield f"{row.target} {row.event}: {row.status}, and still in line"
+        for line, sendings in self._lines().items():
+            for earlier, later in pairwise(sendings):
+                if earlier.life == later.life and (earlier.ended is None or earlier.ended > later.began):
+                    yield f"{line}: {earlier.event} and {later.event} were under way at once"
+            steady = [each for each in sendings if each.key not in meddled]
+            for earlier, later in pairwise(steady):
+                if places[earlier.key] > places[later.key]:
+                    yield f"{line}: {earlier.event} came before {later.event}"
+
+    def _lines(self) -> dict[tuple[str, str, float], list[Sending]]:
+        """Answer what was sent in each line while its destination was ordered, one time after the other."""
+        keys = {row.key: row.ordering_key for row in self.rows if row.type != MADE_ONCE}
+        lines: dict[tuple[str, str, float], list[Sending]] = {}
+        for sending in self.course.receivers.sendings:
+            for span in self.course.orders[sending.target].spans:
+                if span.value and span.holds(sending.began) and sending.key in keys:
+                    lines.setdefault((sending.target, keys[sending.key], span.since), []).append(sending)
+        return lines
+
+    def _within_rates(self) -> Iterator[str]:
+        """In any window, whoever lived and died in it, no more is begun than the rate and the burst."""
+        tests = {row.key for row in self.rows if row.type == MADE_ONCE}
+        begun = [each for each in self.course.receivers.sendings if each.key not in tests]
+        for name, setting in self.course.rates.items():
+            for span in setting.spans:
+                if span.value is not None:
+                    moments = [each.began for each in begun if each.target == name and span.holds(each.began)]
+                    if (beyond := _beyond(moments, span.value)) > span.value.burst + 1e-6:
+                        yield f"{name}: {beyond:g} were begun at once, and {span.value} may be"
 
     def _of(self, row: Row, tries: list[Try], sendings: list[Sending]) -> Iterator[str]:
         yield from self._concluded(row, tries)
@@ -118,6 +158,16 @@ class Evidence:
             wait = max(shortest, min(asked, LONGEST_RETRY_AFTER))
             if later.began_at - earlier.ended_at < wait:
                 yield f"attempt {later.number} came {later.began_at - earlier.ended_at} ms after {earlier.number}"
+
+
+def _beyond(moments: list[float], limit: RateLimit) -> float:
+    """Answer the most that was begun in any window beyond the rate times its length."""
+    most, lowest = 0.0, inf
+    for count, moment in enumerate(moments):
+        level = count - limit.per_second * moment
+        lowest = min(lowest, level)
+        most = max(most, level - lowest + 1)
+    return most
 
 
 def _numbered(row: Row, tries: list[Try]) -> Iterator[str]:

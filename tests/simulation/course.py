@@ -6,12 +6,14 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from hookd.accept import Publication
-from hookd.errors import HookdError, Unavailable
-from hookd.model import Endpoint, EndpointState
+from hookd.errors import HookdError, NotFound, Unavailable
+from hookd.lanes import HOLD
+from hookd.model import Endpoint, EndpointState, RateLimit
+from hookd.policy.rate import Bucket, taken, tokens
 from hookd.web.definition import in_state
 from tests.nouns import ENDPOINT
 from tests.simulation import network
@@ -20,11 +22,16 @@ from tests.simulation.loop import SimulatedLoop, Thread
 from tests.simulation.network import HANDLER, PLACE, SECOND, Receivers
 from tests.simulation.plan import HOUR, MINUTE, Plan
 from tests.simulation.record import Record, Row
+from tests.simulation.watch import Breakers, Setting
+
+T = TypeVar("T")
 
 BEGIN = ENDPOINT.created_at
-LONGEST = 15 * 24 * HOUR
+LONGEST = 200 * 24 * HOUR
 """Seconds after which a course that has not come to rest never will."""
 MOST_COMPLAINTS = 10
+MOMENT = 0.5
+"""Seconds within which what the rate allows has begun."""
 POLL = 300.0
 """Seconds between looks for what was forgotten; outside it is two, which in days of retries would be many."""
 CALM = 15.0
@@ -42,9 +49,14 @@ class Course:
         self.rng = random.Random(f"course {plan.seed}")
         self.receivers = Receivers(self.clock, random.Random(f"network {plan.seed}"), plan.habits)
         self.loop = SimulatedLoop(self._latency, self._rest)
-        self.daemon = Daemon(folder, plan, self.clock, self.receivers)
         self.path = folder / "hookd.db"
         self.record: Record | None = None
+        breakers = Breakers(self.clock, lambda: self.record.breakers() if self.record else {})
+        self.daemon = Daemon(folder, plan, self.clock, self.receivers, breakers, self._complain_of_breaker)
+        self.started = 0.0
+        """When the daemon was last up."""
+        self.orders = {name: Setting(ordered, 0.0) for name, ordered in plan.orders.items()}
+        self.rates = {name: Setting(rate, 0.0) for name, rate in plan.rates.items()}
         self.disturbed = 0.0
         """When the daemon was last started, or its store at fault."""
         self.wanted: dict[str, Publication] = {}
@@ -85,14 +97,31 @@ class Course:
         await self._stop(60.0)
 
     def _endpoint(self, name: str) -> Endpoint:
-        return replace(ENDPOINT, id=name, event_types=("*",), url=f"{PLACE}0", max_in_flight=self.plan.limits[name])
+        plan = self.plan
+        return replace(
+            ENDPOINT,
+            id=name,
+            event_types=("*", "hookd.*") if name in plan.told else ("*",),
+            url=f"{PLACE}0",
+            max_in_flight=plan.limits[name],
+            ordered=plan.orders[name],
+            rate_limit=plan.rates[name],
+        )
 
     async def _start(self) -> None:
         await self.daemon.start()
         self.record = self.record or Record(self.path)
-        self.disturbed = self.loop.time()
+        self.started = self.disturbed = self.loop.time()
+        for name in self.plan.limits:
+            await self._reread(name)
         for publication in self.wanted.values():
             self.daemon.do(self._publish(publication))
+
+    async def _reread(self, name: str) -> None:
+        with suppress(NotFound):
+            endpoint, now = await self.daemon.store.endpoint(name, None), self.loop.time()
+            self.orders[name].read(endpoint.ordered, now)
+            self.rates[name].read(endpoint.rate_limit, now)
 
     async def _stop(self, seconds: float) -> None:
         faulty = self.loop.time() < self.disturbed or self.daemon.store.fault is not None
@@ -119,15 +148,15 @@ class Course:
                 return
             for name in dict.fromkeys(row.target for row in self._rows() if row.state == "paused"):
                 await self.set_state(name, "active")
-            due = min((row.due_at for row in self._rows() if row.status == "pending"), default=0)
+            due = min((max(row.due_at, row.blocked_until or 0) for row in self._rows() if row.is_able), default=0)
             await asyncio.sleep(max(MINUTE, (due - self.clock()) / SECOND))
             self.daemon.check()
 
     # What producers and people do.
 
-    async def publish(self, event: str, identified: bool) -> None:
+    async def publish(self, event: str, identified: bool, key: str) -> None:
         """Publish an event, again and again until it is acknowledged, where it has an id to be told by."""
-        publication = Publication("order.paid", b"{}", id=event if identified else None)
+        publication = Publication("order.paid", b"{}", id=event if identified else None, ordering_key=key)
         if identified:
             self.wanted[event] = publication
         self.daemon.do(self._publish(publication))
@@ -173,6 +202,22 @@ class Course:
 
     async def limit(self, name: str, most: int | None) -> None:
         self._ask(self._change(name, lambda endpoint: replace(endpoint, max_in_flight=most)))
+
+    async def order(self, name: str, ordered: bool) -> None:
+        self._set(self.orders[name], name, "ordered", ordered)
+
+    async def rate(self, name: str, limit: RateLimit | None) -> None:
+        self._set(self.rates[name], name, "rate_limit", limit)
+
+    def _set(self, setting: Setting[T], name: str, field: str, value: T) -> None:
+        """Change what holds of an endpoint, and know from when on it does."""
+
+        async def change() -> None:
+            await self._change(name, lambda endpoint: replace(endpoint, **{field: value}))
+            setting.answer(value, self.loop.time())
+
+        setting.ask(self.loop.time())
+        self._ask(change())
 
     async def delete(self, name: str) -> None:
         self._ask(self.daemon.store.delete_endpoint(name, None))
@@ -246,7 +291,9 @@ class Course:
             return
         rows = self._rows()
         for name in (*self.plan.limits, HANDLER):
-            self._judge_lane(name, [row for row in rows if row.target == name])
+            theirs = [row for row in rows if row.target == name]
+            self._judge_lane(name, theirs)
+            self._judge_lines(name, theirs)
 
     def _judge_lane(self, name: str, rows: list[Row]) -> None:
         sending = [row for row in rows if row.status == "sending"]
@@ -256,12 +303,43 @@ class Course:
         tests = sum(row.type == "hookd.test" for row in sending)
         if not claimed <= len(sending) <= claimed + tests:
             self._complain(f"{name}: {len(sending)} are being sent, places are taken for {claimed}")
-        if under_way[name] >= limit or under_way[""] >= self.plan.max_in_flight:
+        limit = 1 if any(row.opened_at is not None for row in rows) else limit
+        share = max(1, HOLD * (self.plan.max_in_flight - under_way[""]))
+        if under_way[name] >= min(limit, share) or under_way[""] >= self.plan.max_in_flight:
             return
         late = self.clock() - self.patience * SECOND
-        due = [row for row in rows if row.status == "pending" and row.state == "active" and row.due_at <= late]
-        if due or len(sending) > under_way[name]:
+        due = [row for row in rows if row.is_able and max(row.due_at, row.blocked_until or 0) <= late]
+        if (due or len(sending) > under_way[name]) and not self._is_throttled(name):
             self._complain(f"{name}: {under_way[name]} under way of {len(sending)}, and nothing is done for {due[:1]}")
+
+    def _is_throttled(self, name: str) -> bool:
+        """Say whether the rate allowed nothing a moment ago, where nothing was in hand at the start."""
+        setting, now = self.rates[name], self.loop.time()
+        limit = setting.now
+        if limit is None:
+            return setting.spans[-1].until <= now
+        bucket = Bucket(0.0, self.started)
+        for sending in self.receivers.sendings:
+            if sending.target == name and sending.life == self.receivers.life:
+                bucket = taken(bucket, limit, max(sending.began, self.started))
+        return tokens(bucket, limit, now - MOMENT - self.patience) < 1
+
+    def _judge_lines(self, name: str, rows: list[Row]) -> None:
+        """Of each line one waits to be claimed, or is being sent, and the others are held; without order none is."""
+        waiting = [row for row in rows if row.status == "pending"]
+        for key in {row.ordering_key for row in waiting}:
+            line = [row for row in rows if row.ordering_key == key and not row.is_aside]
+            ordered = self.plan.orders[name] if name == HANDLER else line[0].ordered
+            held = [row.held for row in sorted(line, key=lambda row: (row.status != "sending", row.turn or 0))]
+            sending = sum(row.status == "sending" for row in line)
+            first = len(line) if not ordered else max(1, sending)
+            as_it_should_be = [False] * first + [True] * (len(line) - first)
+            if held != as_it_should_be or any(ordered == (row.turn is None) for row in line):
+                self._complain(f"{name}: ordered {ordered}, and in line are {line}")
+
+    def _complain_of_breaker(self, text: str | None) -> None:
+        if text is not None and not self.jumped:
+            self._complain(text)
 
     def _complain(self, text: str) -> None:
         if len(self.complaints) < MOST_COMPLAINTS:

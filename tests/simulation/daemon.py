@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,12 @@ from hookd.ids import IdFactory
 from hookd.lanes import Ahead, Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, Handler
-from hookd.store import Store
+from hookd.store import Committed, Store
 from tests.simulation.loop import SimulatedLoop, Thread
-from tests.simulation.network import HANDLER, SECOND, TIMEOUT, Network, Receivers
+from tests.simulation.network import HANDLER, SECOND, TIMEOUT, Network, Receivers, Sending
 from tests.simulation.plan import JITTER, Plan
+from tests.simulation.watch import Breakers
 from tests.store.stand import DAY, sqlite
-
-HANDLERS = {HANDLER: Handler("inside", ("*",), "python:tests.simulation.network:handle")}
 
 
 class Daemon:
@@ -31,13 +30,24 @@ class Daemon:
     deliverer: Deliverer
     acceptor: Acceptor
 
-    def __init__(self, folder: Path, plan: Plan, clock: Clock, receivers: Receivers) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        clock: Clock,
+        receivers: Receivers,
+        breakers: Breakers,
+        complain: Callable[[str | None], None],
+    ) -> None:
         self._folder = folder
         self._plan = plan
         self._clock = clock
         self._receivers = receivers
+        self._breakers = breakers
+        self._complain = complain
         self._rng = random.Random(f"daemon {plan.seed}")
         self._tasks: list[asyncio.Task[Any]] = []
+        self._handlers = {HANDLER: _handler(plan)}
         self.up = False
 
     async def start(self) -> None:
@@ -49,7 +59,7 @@ class Daemon:
         await self.store._writer.run(lambda raw: raw.execute("PRAGMA synchronous = OFF"))  # only processes die here
         self._compose(IdFactory(self._clock, self._rng))
         self._committing = self.do(self.store.run())
-        await self.store.recover(HANDLERS)
+        await self.store.recover(self._handlers)
         self._delivering = self.do(self.deliverer.run())
         if self._plan.watch:
             self.do(self.deliverer.watch())
@@ -58,19 +68,28 @@ class Daemon:
 
     def _compose(self, ids: IdFactory) -> None:
         plan, metrics = self._plan, Metrics()
-        self.lanes = Lanes(plan.max_in_flight, plan.per_endpoint)
+        time = asyncio.get_running_loop().time
+        self.lanes = Lanes(plan.max_in_flight, plan.per_endpoint, self._clock(), monotonic=time)
         self.acceptor = Acceptor(self.store, metrics, self._clock, ids)
         self.deliverer = Deliverer(
             store=self.store,
             acceptor=self.acceptor,
             lanes=self.lanes,
-            poster=Network(self._receivers, self._clock, ids),
+            poster=Network(self._receivers, self._clock, ids, self._judge),
             runner=Runner(timeout=int(TIMEOUT * SECOND), clock=self._clock, ids=ids),
-            policy=Policy(plan.schedule, JITTER, 5 * DAY),
+            policy=Policy(plan.schedule, JITTER, 5 * DAY, plan.breaker),
             metrics=metrics,
             clock=self._clock,
             rng=self._rng,
         )
+        self.store.on_commit = self._note
+
+    def _judge(self, sending: Sending, delivery: str) -> None:
+        self._complain(self._breakers.judge(sending, delivery))
+
+    def _note(self, committed: Committed) -> None:
+        self.deliverer.note(committed)
+        self._breakers.hear(committed.changes)
 
     def do(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do something that dies with the process."""
@@ -115,3 +134,8 @@ class Daemon:
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
+
+
+def _handler(plan: Plan) -> Handler:
+    run = "python:tests.simulation.network:handle"
+    return Handler("inside", ("*",), run, rate_limit=plan.rates[HANDLER], ordered=plan.orders[HANDLER])

@@ -14,7 +14,7 @@ from typing import Any
 MOST_TURNS = 100_000
 """Turns of the loop in one moment, after which it goes round in circles."""
 
-LONGEST = 60 * 86_400
+LONGEST = 400 * 86_400
 """Seconds of simulated time after which a course that has not ended never will."""
 
 PATIENCE = 60

@@ -141,11 +141,16 @@ class Receivers:
                 sending.ended, sending.ended_at = time(), self.clock()
 
 
+Judge = Callable[[Sending, str], None]
+"""Is told of each attempt that is begun, and of which delivery."""
+
+
 class Network(Poster):
     """Makes attempts over the simulated network, in place of the real one."""
 
-    def __init__(self, receivers: Receivers, clock: Clock, ids: IdFactory) -> None:
+    def __init__(self, receivers: Receivers, clock: Clock, ids: IdFactory, judge: Judge) -> None:
         self._receivers = receivers
+        self._judge = judge
         self._clock = clock
         self._ids = ids
 
@@ -154,6 +159,7 @@ class Network(Poster):
         assert isinstance(endpoint, Endpoint)
         moves = int(endpoint.url.removeprefix(PLACE))
         sending = self._receivers.arrive(endpoint.id, delivery.event.id, delivery.attempt_count + 1, moves)
+        self._judge(sending, delivery.id)
         with suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT):
                 await self._receivers.answer(sending)

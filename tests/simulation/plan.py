@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass, field
 
+from hookd.model import RateLimit
+from hookd.policy.breaker import NEVER, USUAL, BreakerPolicy
 from tests.simulation.network import HABITS, HANDLER, TRUSTY, Habit, down, flaky, slow, well
 
 MINUTE = 60
@@ -10,6 +12,16 @@ HOUR = 60 * MINUTE
 SECOND = 1000
 SCHEDULE = tuple(seconds * SECOND for seconds in (5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR))
 JITTER = 0.1
+EAGER = BreakerPolicy(failures=3, share=0.5, least=6, window=30 * SECOND, wait=5 * SECOND, longest=80 * SECOND)
+"""Opens soon, and is tried often."""
+RATES = (
+    RateLimit(1, SECOND, 1),
+    RateLimit(5, SECOND, 5),
+    RateLimit(2, SECOND, 20),
+    RateLimit(30, 60 * SECOND, 1),
+    RateLimit(600, 60 * SECOND, 50),
+    RateLimit(40, 3600 * SECOND, 10),
+)
 
 Action = tuple[float, str, tuple[object, ...]]
 """A moment of the loop's time, what is done then (a method of the course), and to whom."""
@@ -29,6 +41,11 @@ class Plan:
     """Whether the loop is also woken now and then, as it always is outside; without that no lane may be forgotten."""
     habits: dict[str, Habit]
     limits: dict[str, int | None]
+    orders: dict[str, bool]
+    rates: dict[str, RateLimit | None]
+    breaker: BreakerPolicy
+    told: frozenset[str]
+    """Who also gets what hookd itself has to tell."""
     trusted: frozenset[str]
     actions: list[Action] = field(repr=False)
 
@@ -58,6 +75,10 @@ def draw(seed: int) -> Plan:
         watch=jumps or rng.random() < 0.1,
         habits=habits,
         limits={name: rng.choice([None, None, 1, 3]) for name in names},
+        orders={name: rng.random() < 0.4 for name in [*names, HANDLER]},
+        rates={name: rng.choice(RATES) if rng.random() < 0.3 else None for name in [*names, HANDLER]},
+        breaker=rng.choice([NEVER, USUAL, EAGER]),
+        told=frozenset(name for name in names if rng.random() < 0.2),
         trusted=frozenset(soothed - set(meddled)),
         actions=sorted(actions, key=lambda action: action[0]),
     )
@@ -75,7 +96,7 @@ def _events(rng: random.Random, busy: float, count: int) -> list[Action]:
     at, actions = 0.0, list[Action]()
     for number in range(count):
         at = at if rng.random() < 0.6 else rng.uniform(0, busy)
-        actions.append((at, "publish", (f"event_{number}", rng.random() < 0.8)))
+        actions.append((at, "publish", (f"event_{number}", rng.random() < 0.8, rng.choice(["", "", "a", "b"]))))
     return actions
 
 
@@ -106,6 +127,9 @@ def _meddling(rng: random.Random, busy: float, name: str) -> list[Action]:
         ("set_state", (name, "active")),
         ("move", (name,)),
         ("limit", (name, rng.choice([None, 1, 5]))),
+        ("order", (name, rng.random() < 0.5)),
+        ("order", (name, rng.random() < 0.5)),
+        ("rate", (name, rng.choice([None, *RATES]))),
         ("test", (name,)),
         ("retry", (rng.random(),)),
         ("retry", (rng.random(),)),

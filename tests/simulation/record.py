@@ -4,9 +4,12 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+from hookd.model import Breaker
+
 ROWS = """
 SELECT outbox.endpoint, events.id, outbox.id, outbox.type, outbox.status, coalesce(outbox.stop, outbox.reason),
-    outbox.attempt_count, outbox.due_at, coalesce(endpoints.state, 'active'), endpoints.max_in_flight
+    outbox.attempt_count, outbox.due_at, coalesce(endpoints.state, 'active'), endpoints.max_in_flight,
+    endpoints.ordered, events.ordering_key, outbox.turn, outbox.held, endpoints.opened_at, endpoints.blocked_until
 FROM outbox JOIN events ON events.sequence = outbox.event LEFT JOIN endpoints ON endpoints.id = outbox.endpoint
 """
 ATTEMPTS = """
@@ -14,6 +17,7 @@ SELECT outbox.endpoint, events.id, attempts.number, attempts.outcome, attempts.s
 FROM attempts JOIN outbox ON outbox.sequence = attempts.delivery JOIN events ON events.sequence = outbox.event
 ORDER BY attempts.delivery, attempts.number
 """
+BREAKERS = "SELECT id, opened_at, openings, blocked_until FROM endpoints"
 
 
 class Row(NamedTuple):
@@ -29,10 +33,27 @@ class Row(NamedTuple):
     due_at: int
     state: str
     max_in_flight: int | None
+    ordered: bool | None
+    """None where it is for a handler, or for an endpoint that is deleted."""
+    ordering_key: str
+    turn: int | None
+    held: bool
+    opened_at: int | None
+    blocked_until: int | None
 
     @property
     def key(self) -> tuple[str, str]:
         return self.target, self.event
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it is a test, which is sent at once; one that is asked for again stands in line."""
+        return self.type == "hookd.test" and self.turn is None
+
+    @property
+    def is_able(self) -> bool:
+        """Whether a claim sees it, once its time has come."""
+        return self.status == "pending" and self.state == "active" and not self.held
 
 
 class Try(NamedTuple):
@@ -54,6 +75,8 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
+        self._version = -1
+        self._open: list[Row] = []
 
     def rows(self, condition: str = "true") -> list[Row]:
         """List deliveries in the order in which they were made."""
@@ -61,7 +84,15 @@ class Record:
 
     def open(self) -> list[Row]:
         """List those that wait or are being sent."""
-        return self.rows("outbox.status IN ('pending', 'sending') AND outbox.status <> 'delivered'")
+        ((version,),) = self._connection.execute("PRAGMA data_version")
+        if version != self._version:
+            self._open = self.rows("outbox.status IN ('pending', 'sending') AND outbox.status <> 'delivered'")
+            self._version = version
+        return self._open
+
+    def breakers(self) -> dict[str, Breaker]:
+        """Answer every endpoint's breaker."""
+        return {name: Breaker(*rest) for name, *rest in self._connection.execute(BREAKERS)}
 
     def attempts(self) -> list[Try]:
         """List attempts, by delivery and number."""

@@ -19,7 +19,7 @@ from hookd.metrics import Metrics
 from hookd.model import Delivery, Destination, Handler, Status
 from hookd.store import Changes, Committed, DeliveryFilter, DeliveryRecord, Listing, Page
 from hookd.store.commit import Rank
-from tests.store.model import Model, Row, Tried
+from tests.store.model import GOES_FIRST, Model, Row, Tried
 from tests.store.stand import DEDUPE, NOW, Stand, sqlite, stand_on
 
 T = TypeVar("T")
@@ -38,19 +38,44 @@ class Write:
     ask: Callable[[], Awaitable[Any] | None]
     compare: Callable[[Any], object] = lambda _: None
     tried: Tried | None = None
+    lanes: Sequence[str] = ()
+    """What is claimed from."""
+
+
+@dataclass
+class Claim:
+    """What was claimed from a lane, and how much room it had."""
+
+    lane: str
+    room: int
+    count: int = 0
 
 
 class WatchedLanes(Lanes):
-    """Lanes that tell which new deliveries they took in at once."""
+    """Lanes that tell which new deliveries they took in at once, and of each claim its room and what came of it."""
 
     def __init__(self) -> None:
         super().__init__(ALL, EACH)
         self.answers: deque[tuple[str, bool]] = deque()
+        self.claims: deque[Claim] = deque()
+        self._taking = False
 
     def take(self, destination: Destination, now: int) -> bool:
+        self._taking = True
         taken = super().take(destination, now)
+        self._taking = False
         self.answers.append((destination.id, taken))
         return taken
+
+    def claimable(self, destination: Destination) -> int:
+        room = super().claimable(destination)
+        self.claims.append(Claim(destination.id, room))
+        return room
+
+    def hold(self, destination: Destination, count: int) -> None:
+        super().hold(destination, count)
+        if not self._taking:
+            next(claim for claim in reversed(self.claims) if claim.lane == destination.id).count += count
 
 
 def refusal(answer: object) -> type[HookdError] | None:
@@ -92,6 +117,8 @@ class Comparison(RuleBasedStateMachine):
             self.lanes.make_due(lane, at)
         for lane, due_at in changes.scanned.items():
             self.lanes.scanned(lane, due_at)
+        for lane in changes.touched:
+            self.lanes.reconsider(lane)
         self.claimed |= {delivery.id: delivery for delivery in changes.claimed}
 
     def _taken(self, target: str) -> bool:
@@ -156,34 +183,50 @@ class Comparison(RuleBasedStateMachine):
         for write, answer in sorted(pairs, key=lambda pair: ranks.get(pair[0].group, Rank.USUAL)):
             groups.setdefault(write.group, []).append((write, answer))
         for group in groups.values():
-            self.model.record([write.tried for write, _ in group if write.tried is not None])
+            self.model.record([write.tried for write, _ in group if write.tried is not None], self._expect_claims)
             for write, answer in group:
                 if isinstance(answer, BaseException) and not isinstance(answer, HookdError):
                     raise answer
                 write.compare(answer)
-        self._expect_oldest(self.stand.commits[-1].changes)
+        lanes = list(dict.fromkeys(lane for write in writes for lane in write.lanes))
+        self._expect_claims(lanes)
+        self._expect_known(lanes, self.stand.commits[-1].changes)
 
-    def _expect_oldest(self, changes: Changes) -> None:
-        """Expect those to be claimed that have been due the longest, as many as there was room for."""
-        rows = [row for row in map(self._expect_whole, changes.claimed) if row.status is not Status.SENDING]
-        free = ALL - (self.lanes.in_flight - len(rows))
-        for identity, due_at in changes.scanned.items():
-            claimed = [row for row in rows if row.target == identity]
-            due = self.model.due(identity)
-            lane = self.lanes._lane(identity)
-            room = min(max(0, lane.limit - (lane.claimed - len(claimed))), free // len(changes.scanned))
-            assert claimed == due[: len(claimed)]
-            assert len(claimed) >= min(len(due), room)
-            for row in claimed:
+    def _expect_claims(self, lanes: Sequence[str]) -> None:
+        """Expect those to be claimed that have been due the longest, as many as there is room for, lane by lane."""
+        free = ALL - len(self.in_flight())
+        for identity in filter(self.model.is_able, lanes):
+            claim = self.lanes.claims.popleft()
+            room, count = claim.room, claim.count
+            due, own = self.model.due(identity), len(self.in_flight(identity))
+            assert claim.lane == identity
+            assert min(room, len(due), free // len(lanes)) <= count <= min(room, len(due))
+            target = self.model.target(identity)
+            limit = 1 if target is not None and target.opened_at is not None else self.lanes._lane(identity).limit
+            assert min(max(0, limit - own), free // len(lanes)) <= room <= max(0, limit - own)
+            for row in due[:count]:
                 row.status = Status.SENDING
-            waiting = self.model.of(identity, Status.PENDING) if self.model.is_active(identity) else []
-            assert due_at == min((row.due_at for row in waiting), default=None)
+
+    def _expect_known(self, lanes: Sequence[str], changes: Changes) -> None:
+        """Expect what is claimed to be whole, and lanes that were claimed from to know when they are due next."""
+        assert not self.lanes.claims
+        assert all(row.status is Status.SENDING for row in map(self._expect_whole, changes.claimed))
+        for identity in filter(self.model.is_able, lanes):
+            waiting = self.model.waiting(identity)
+            assert changes.scanned[identity] == min((row.due_at for row in waiting), default=None)
+
+    def in_flight(self, identity: str | None = None) -> list[Row]:
+        """Answer what is claimed, of one destination or of all; tests are not."""
+        direct = [self.row(each) for each in self.direct]
+        sending = [row for row in self.model.rows if row.status is Status.SENDING and row not in direct]
+        return [row for row in sending if identity in (None, row.target)]
 
     def _expect_whole(self, delivery: Delivery) -> Row:
         row = self.row(delivery.id)
         event = delivery.event
         assert (delivery.attempt_count, delivery.step) == (row.attempts, row.step)
         assert (event.tenant, event.type, event.origin) == (row.event.tenant, row.event.type, row.event.origin)
+        assert event.ordering_key == row.event.ordering_key
         return row
 
     def row(self, identity: str) -> Row:
@@ -205,10 +248,12 @@ class Comparison(RuleBasedStateMachine):
             (event.tenant, event.type, event.origin) for event in self.model.events
         ]
         for delivery, row in zip(self.deliveries, self.model.rows, strict=True):
-            expected = (row.status, row.stop or row.reason, row.attempts, row.last_error)
+            held = self.model.is_held(row)
+            reason = row.stop or row.reason or (GOES_FIRST if held else None)
+            expected = (row.status, reason, row.attempts, row.last_error)
             assert (delivery.status, delivery.reason, delivery.attempt_count, delivery.last_error) == expected
             assert (delivery.endpoint, delivery.tenant, delivery.type) == (row.target, row.event.tenant, row.event.type)
-            assert delivery.next_attempt_at == (row.due_at if row.status is Status.PENDING else None)
+            assert delivery.next_attempt_at == (row.due_at if row.status is Status.PENDING and not held else None)
             if delivery.attempt_count != self.attempts[delivery.id]:
                 self.attempts[delivery.id] += 1
                 attempts = await self.stand.attempts(delivery.id)
@@ -229,6 +274,10 @@ class Comparison(RuleBasedStateMachine):
                 endpoint.failing_since,
                 endpoint.failing_attempts,
             ) == expected
+            blocked_until = max(endpoint.breaker.blocked_until or 0, self.clock[0])
+            assert (endpoint.breaker.opened_at, endpoint.breaker.openings) == (target.opened_at, target.openings)
+            assert blocked_until == max(target.blocked_until, self.clock[0])
+            assert endpoint.ordered is target.ordered
             assert set(secrets) <= set(target.secrets)
             assert (secrets[0], endpoint.url) == (target.secrets[0], target.url)
 
@@ -236,14 +285,14 @@ class Comparison(RuleBasedStateMachine):
         """Find every place that is taken to be of something in flight, and every lane known to be due in time."""
         assert not self.lanes.answers
         assert self.concluded == self.model.concluded
-        direct = [self.row(identity) for identity in self.direct]
-        sending = [row for row in self.model.rows if row.status is Status.SENDING and row not in direct]
-        assert self.lanes.in_flight == len(sending)
+        assert self.lanes.in_flight == len(self.in_flight())
         for identity in {row.target for row in self.model.rows}:
-            lane = self.lanes._lane(identity)
-            assert lane.claimed == sum(row.target == identity for row in sending)
-            waiting = self.model.of(identity, Status.PENDING) if self.model.is_active(identity) else []
-            assert not waiting or (lane.due_at is not None and lane.due_at <= max(waiting[0].due_at, self.latest))
+            lane, target = self.lanes._lane(identity), self.model.target(identity)
+            assert lane.claimed == len(self.in_flight(identity))
+            waiting = self.model.waiting(identity) if self.model.is_active(identity) else []
+            if waiting and target is not None:
+                assert lane.due_at is not None
+                assert lane.due_at <= max(waiting[0].due_at, target.blocked_until, self.latest)
 
 
 async def everything(read: Callable[[Page], Awaitable[Listing[T]]]) -> list[T]:

@@ -7,11 +7,16 @@ from typing import NamedTuple
 
 from hookd.errors import Conflict, HookdError, InvalidInput
 from hookd.model import EndpointState, Handler, Origin, Outcome, Status
+from hookd.policy.breaker import BreakerPolicy
 from hookd.units import format_duration
 
 GONE = 410
 CRASHES = 3
 FEWEST_ATTEMPTS = 10
+TOO_MUCH = (429, 503)
+BREAKER = BreakerPolicy(failures=3, share=2.0, least=1, window=60_000, wait=10_000, longest=40_000)
+"""It opens by failures in a row alone."""
+GOES_FIRST = "an older delivery of this ordered endpoint goes first"
 
 Refused = type[HookdError]
 """The error with which something is refused."""
@@ -25,6 +30,7 @@ class Happened:
     tenant: str | None
     type: str
     origin: Origin
+    ordering_key: str = ""
 
 
 @dataclass
@@ -42,6 +48,11 @@ class Target:
     state_reason: str | None = None
     failing_since: int | None = None
     failing_attempts: int = 0
+    ordered: bool = False
+    opened_at: int | None = None
+    openings: int = 0
+    blocked_until: int = 0
+    """Before that nothing is sent, since the breaker is open or the receiver has asked for a pause."""
 
     @property
     def is_handler(self) -> bool:
@@ -77,6 +88,12 @@ class Row:
     step: int = 0
     crashes: int = 0
     last_error: str | None = None
+    place: int | None = None
+    """Its place in line, while it waits for an ordered destination or is being sent."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in (Status.PENDING, Status.SENDING)
 
 
 class Answer(NamedTuple):
@@ -107,6 +124,11 @@ class Tried:
     status_code: int | None = None
     error: str | None = None
     retry_after: int | None = None
+
+    @property
+    def pause(self) -> int:
+        """How long the whole lane is to pause, ms."""
+        return (self.retry_after or 0) if self.status_code in TOO_MUCH else 0
 
 
 @dataclass
@@ -140,9 +162,30 @@ class Model:
         target = self.target(identity)
         return target is not None and target.state is EndpointState.ACTIVE
 
+    def is_able(self, identity: str) -> bool:
+        """Say whether a destination may be sent to now."""
+        target = self.target(identity)
+        return target is not None and self.is_active(identity) and target.blocked_until <= self.now
+
+    def line(self, identity: str, key: str) -> list[Row]:
+        """Answer what is in line for a destination with a key, in its order."""
+        found = [row for row in self.rows if row.target == identity and row.is_open and row.place is not None]
+        return sorted((row for row in found if row.event.ordering_key == key), key=lambda row: row.place or 0)
+
+    def is_held(self, row: Row) -> bool:
+        """Say whether a delivery has to wait for another one."""
+        if row.status is not Status.PENDING or row.place is None:
+            return False
+        line = self.line(row.target, row.event.ordering_key)
+        return row is not line[0] or any(each.status is Status.SENDING for each in line)
+
+    def waiting(self, identity: str) -> list[Row]:
+        """Answer the deliveries that wait for nothing but their time."""
+        return [row for row in self.of(identity, Status.PENDING) if not self.is_held(row)]
+
     def due(self, identity: str) -> list[Row]:
         """Answer the deliveries that could be sent now."""
-        waiting = self.of(identity, Status.PENDING) if self.is_active(identity) else []
+        waiting = self.waiting(identity) if self.is_able(identity) else []
         return [row for row in waiting if row.due_at <= self.now]
 
     # Accepting.
@@ -198,7 +241,11 @@ class Model:
             self.rows.append(row)
             if target.refusal is not None:
                 self._cancel(row, target.refusal)
-            elif target.state is EndpointState.ACTIVE and self.take(target.id):
+                continue
+            if target.ordered:
+                line = self.line(target.id, event.ordering_key)
+                row.place = (line[-1].place or 0) + 1 if line else 1
+            if not self.is_held(row) and self.is_able(target.id) and self.take(target.id):
                 row.status = Status.SENDING
 
     def tell(self, event_type: str, tenant: str | None) -> None:
@@ -213,11 +260,16 @@ class Model:
 
     # Attempts.
 
-    def record(self, tries: Sequence[Tried]) -> None:
-        """Take in what came of attempts, all at once: first what becomes of them, then what follows."""
+    def record(self, tries: Sequence[Tried], go_on: Callable[[Sequence[str]], None]) -> None:
+        """Take in what came of attempts, all at once: first what becomes of them, then what follows.
+
+        To ordered destinations the next is sent at once.
+        """
         dead = [row for row in map(self._conclude, tries) if row is not None]
         for each in tries:
             self._judge(each)
+        targets = (self.target(each.row.target) for each in tries)
+        go_on(list(dict.fromkeys(target.id for target in targets if target is not None and target.ordered)))
         for row in dead:
             target = self.target(row.target)
             tenant = row.event.tenant if target is None or target.is_handler else target.tenant
@@ -244,12 +296,13 @@ class Model:
         return row if told else None
 
     def _judge(self, tried: Tried) -> None:
-        """Disable an endpoint that is gone, or has failed for too long."""
+        """Disable an endpoint that is gone, or has failed for too long; leave one that keeps failing alone."""
         target = self.endpoints.get(tried.row.target)
         if target is None:
             return
         if tried.outcome is Outcome.SUCCESS:
             target.failing_since, target.failing_attempts = None, 0
+            self._close(target, tried)
             return
         since = self.now if target.failing_since is None else target.failing_since
         target.failing_since, target.failing_attempts = since, target.failing_attempts + 1
@@ -262,9 +315,41 @@ class Model:
             span = format_duration(tried.disable_after)
             reason = f"no success in {target.failing_attempts} attempts over {span}; last: {tried.error}"
             self.disable(target, reason, told=told)
+        else:
+            self._open(target, tried, told=told)
+
+    def _open(self, target: Target, tried: Tried, *, told: bool) -> None:
+        """Block an endpoint that has failed too often, or in its trial, or for as long as the receiver asks for.
+
+        What was under way when it was blocked opens it no further.
+        """
+        opens = target.opened_at is not None or target.failing_attempts >= BREAKER.failures
+        is_blocked, was_closed = target.blocked_until > self.now, target.opened_at is None
+        target.blocked_until = max(target.blocked_until, self.now + tried.pause)
+        if is_blocked or not opens:
+            return
+        wait = min(BREAKER.longest, BREAKER.wait * 2**target.openings)
+        target.blocked_until = max(target.blocked_until, self.now + wait)
+        target.openings += 1
+        if was_closed:
+            target.opened_at = self.now
+            if told:
+                self.tell("hookd.endpoint.failing", target.tenant)
+
+    def _close(self, target: Target, tried: Tried) -> None:
+        """Let all of it go again after a success; a pause that was asked for goes on."""
+        was_open = target.opened_at is not None
+        if target.state is EndpointState.DISABLED or not was_open:
+            return
+        self._mend(target)
+        if tried.row.event.origin is not Origin.OPERATIONAL:
+            self.tell("hookd.endpoint.recovered", target.tenant)
+
+    def _mend(self, target: Target) -> None:
+        target.opened_at, target.openings, target.blocked_until = None, 0, 0
 
     def _end(self, row: Row, status: Status, reason: str | None) -> None:
-        row.status, row.reason, row.stop = status, reason, None
+        row.status, row.reason, row.stop, row.place = status, reason, None, None
         self.concluded[status] += 1
 
     def release(self, row: Row) -> None:
@@ -285,7 +370,9 @@ class Model:
                 self._end(row, Status.FAILED, f"the handler was running in {CRASHES} crashes")
                 if row.event.origin is not Origin.OPERATIONAL:
                     self.tell("hookd.delivery.failed", row.event.tenant)
-        return self._orphan()
+        gone = self._orphan()
+        self._arrange_handlers()
+        return gone
 
     # What people do.
 
@@ -293,6 +380,9 @@ class Model:
         target = self.target(row.target)
         if row.status is Status.SENDING or target is None or target.refusal is not None:
             return Conflict
+        if target.ordered and row.place is None:
+            line = self.line(target.id, row.event.ordering_key)
+            row.place = (line[0].place or 0) - 1 if line else 0
         row.status, row.reason, row.stop, row.step, row.crashes = Status.PENDING, None, None, 0, 0
         row.due_at = self.now
         return None
@@ -320,12 +410,23 @@ class Model:
             target.failing_since, target.failing_attempts = None, 0
             self.hasten(target.id)
 
+    def set_order(self, target: Target, ordered: bool) -> None:
+        """Put all that waits into the order of the events, or let it go in any."""
+        if ordered is not target.ordered:
+            target.ordered = ordered
+            for place, row in enumerate(self.rows):
+                if row.target == target.id and row.is_open:
+                    row.place = place if ordered else None
+
     def hasten(self, identity: str) -> None:
+        if identity in self.endpoints:
+            self._mend(self.endpoints[identity])
         for row in self.of(identity, Status.PENDING):
             row.due_at = min(row.due_at, self.now)
 
     def disable(self, target: Target, reason: str, *, told: bool) -> None:
         target.state, target.state_reason = EndpointState.DISABLED, reason
+        self._mend(target)
         self._stop_all(target.id, f"the endpoint is disabled: {reason}")
         if told:
             self.tell("hookd.endpoint.disabled", target.tenant)
@@ -337,10 +438,22 @@ class Model:
     def set_handlers(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Know these handlers alone; answer those that something waited for, and that are gone."""
         self._know(handlers)
-        return self._orphan()
+        gone = self._orphan()
+        self._arrange_handlers()
+        return gone
 
     def _know(self, handlers: Mapping[str, Handler]) -> None:
-        self.handlers = {identity: Target(identity, each.event_types) for identity, each in handlers.items()}
+        self.handlers = {
+            identity: Target(identity, each.event_types, ordered=each.ordered) for identity, each in handlers.items()
+        }
+
+    def _arrange_handlers(self) -> None:
+        """Put what waits for handlers that have become ordered into the order of the events."""
+        for target in self.handlers.values():
+            theirs = [(place, row) for place, row in enumerate(self.rows) if row.target == target.id and row.is_open]
+            if any((row.place is not None) is not target.ordered for _, row in theirs):
+                for place, row in theirs:
+                    row.place = place if target.ordered else None
 
     def _orphan(self) -> list[str]:
         waiting = {row.target for row in self.rows if row.status in (Status.PENDING, Status.SENDING)}

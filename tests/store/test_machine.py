@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
+from msgspec import structs
 
 from hookd.accept import Publication
 from hookd.egress import Guard
@@ -18,7 +19,7 @@ from hookd.web.definition import changed
 from hookd.web.rotation import Rotation, rotated
 from tests.nouns import ENDPOINT
 from tests.store.comparison import Comparison, Write, refusal
-from tests.store.model import Answer, Happened, Target, Tried
+from tests.store.model import BREAKER, Answer, Happened, Target, Tried
 from tests.store.stand import DEDUPE, NOW, SCHEDULE, SECOND
 
 DISABLE_AFTER = 200 * SECOND
@@ -33,9 +34,12 @@ LANES = (*ENDPOINTS, *HANDLERS)
 
 tenants = st.sampled_from([None, None, "a"])
 endpoints = st.sampled_from(ENDPOINTS[:3])
-configured = st.sets(st.sampled_from(sorted(HANDLERS))).map(lambda names: {name: HANDLERS[name] for name in names})
+configured = st.dictionaries(st.sampled_from(sorted(HANDLERS)), st.booleans()).map(
+    lambda ordered: {name: replace(HANDLERS[name], ordered=ordered[name]) for name in ordered}
+)
+"""Which handlers there are, and whether they are ordered."""
 outcomes = st.sampled_from([*3 * [Outcome.SUCCESS], *3 * [Outcome.TIMEOUT], Outcome.HTTP_5XX, Outcome.HTTP_4XX])
-"""The 4xx is 410 Gone."""
+STATUSES = {Outcome.HTTP_4XX: 410, Outcome.HTTP_5XX: 503}
 patterns = st.just(("*",)) | st.lists(
     st.sampled_from(["*", "order.*", "order.paid", "shop.*", "hookd.*", "hookd.endpoint.disabled"]),
     min_size=1,
@@ -53,13 +57,14 @@ class Contract(Comparison):
     def __init__(self) -> None:
         super().__init__()
         self.unused = list(ENDPOINTS)
+        self.handlers: dict[str, Handler] = {}
 
-    @initialize(handlers=configured, wanted=st.lists(patterns, min_size=1, max_size=3))
-    def begin(self, handlers: dict[str, Handler], wanted: list[tuple[str, ...]]) -> None:
+    @initialize(handlers=configured, wanted=st.lists(st.tuples(patterns, st.booleans()), min_size=1, max_size=3))
+    def begin(self, handlers: dict[str, Handler], wanted: list[tuple[tuple[str, ...], bool]]) -> None:
         self.stand.store.room = self.lanes
         self.configure(handlers)
-        for name, types in zip(ENDPOINTS, wanted, strict=False):
-            self._create(name, types, None, None, more=False)
+        for name, (types, ordered) in zip(ENDPOINTS, wanted, strict=False):
+            self._create(name, types, None, None, ordered=ordered, more=False)
 
     # Events.
 
@@ -72,6 +77,7 @@ class Contract(Comparison):
             st.none() | st.sampled_from(["id_1", "id_2"]),
             st.none() | st.sampled_from(["key_1", "key_2"]),
             st.none() | st.none() | st.lists(endpoints, min_size=1, max_size=3, unique=True).map(tuple),
+            st.sampled_from(["", "", "a", "b"]),
         ),
         others=st.integers(0, 3),
         more=more,
@@ -84,13 +90,14 @@ class Contract(Comparison):
             self.write_all()
 
     def _publish(self, publication: Publication) -> None:
-        event = Happened(publication.id, publication.tenant, publication.type, Origin.PUBLISHED)
+        key = publication.ordering_key
+        event = Happened(publication.id, publication.tenant, publication.type, Origin.PUBLISHED, key)
         keys = [
             (kind, publication.tenant or "", key)
             for kind, key in (("id", publication.id), ("key", publication.idempotency_key))
             if key is not None
         ]
-        content = (publication.type, publication.payload, publication.endpoints)
+        content = (publication.type, publication.payload, publication.endpoints, key)
 
         def compare(answer: Any) -> None:
             identity = publication.id or str(getattr(answer, "id", ""))
@@ -137,7 +144,7 @@ class Contract(Comparison):
 
     @rule(lanes=st.just(LANES) | st.lists(st.sampled_from(LANES), min_size=1, unique=True), more=more)
     def claim(self, lanes: Sequence[str], more: bool) -> None:
-        self.write(Write("claim", lambda: self.stand.store.claim(lanes)), more)
+        self.write(Write("claim", lambda: self.stand.store.claim(lanes), lanes=lanes), more)
 
     @precondition(lambda self: self.claimed or self.direct)
     @rule(
@@ -173,11 +180,11 @@ class Contract(Comparison):
             "outcome": outcome,
             "schedule": () if direct else SCHEDULE if own is None else own,
             "disable_after": DISABLE_AFTER,
-            "status_code": 410 if outcome is Outcome.HTTP_4XX else None,
+            "status_code": STATUSES.get(outcome),
             "error": None if outcome is Outcome.SUCCESS else f"it was {outcome}",
             "retry_after": retry_after,
         }
-        result = self.stand.result(delivery, **how)
+        result = structs.replace(self.stand.result(delivery, **how), breaker=BREAKER)
         row = self.row(identity)
         self.writes.append(Write("record", lambda: self.stand.store.record(result), tried=Tried(row, **how)))
         if self.direct.pop(identity, None) and outcome is Outcome.SUCCESS:
@@ -223,18 +230,31 @@ class Contract(Comparison):
         self.write(Write(which, ask, compare), more)
 
     @precondition(lambda self: self.unused)
-    @rule(wanted=patterns, tenant=tenants, schedule=schedules, more=more)
-    def create(self, wanted: tuple[str, ...], tenant: str | None, schedule: tuple[int, ...] | None, more: bool) -> None:
-        self._create(self.unused[0], wanted, tenant, schedule, more=more)
+    @rule(wanted=patterns, tenant=tenants, schedule=schedules, ordered=st.booleans(), more=more)
+    def create(
+        self, wanted: tuple[str, ...], tenant: str | None, schedule: tuple[int, ...] | None, ordered: bool, more: bool
+    ) -> None:
+        self._create(self.unused[0], wanted, tenant, schedule, ordered=ordered, more=more)
 
     def _create(
-        self, name: str, wanted: tuple[str, ...], tenant: str | None, schedule: tuple[int, ...] | None, *, more: bool
+        self,
+        name: str,
+        wanted: tuple[str, ...],
+        tenant: str | None,
+        schedule: tuple[int, ...] | None,
+        *,
+        ordered: bool,
+        more: bool,
     ) -> None:
         self.unused.remove(name)
-        endpoint = replace(ENDPOINT, id=name, event_types=wanted, tenant=tenant, retry=schedule, url=URLS[0])
+        endpoint = replace(
+            ENDPOINT, id=name, event_types=wanted, tenant=tenant, retry=schedule, url=URLS[0], ordered=ordered
+        )
 
         def compare(_: Any) -> None:
-            self.model.endpoints[name] = Target(name, wanted, tenant, endpoint.url, schedule, (endpoint.secret,))
+            self.model.endpoints[name] = Target(
+                name, wanted, tenant, endpoint.url, schedule, (endpoint.secret,), ordered=ordered
+            )
 
         self.write(Write("create", lambda: self.stand.store.create_endpoint(endpoint), compare), more)
 
@@ -243,7 +263,8 @@ class Contract(Comparison):
         patch=st.fixed_dictionaries(
             {},
             optional={
-                "state": st.just("paused"),
+                "state": st.sampled_from(["paused", "paused", "disabled"]),
+                "ordered": st.booleans(),
                 "url": st.sampled_from(URLS),
                 "event_types": patterns.map(list),
                 "retry": schedules.map(lambda waits: None if waits is None else list(map(format_duration, waits))),
@@ -255,6 +276,10 @@ class Contract(Comparison):
     )
     def change(self, data: st.DataObject, patch: dict[str, Any], more: bool) -> None:
         self._change(self._name(data), patch, more=more)
+
+    @rule(data=st.data(), ordered=st.booleans(), more=more)
+    def set_order(self, data: st.DataObject, ordered: bool, more: bool) -> None:
+        self._change(self._name(data), {"ordered": ordered}, more=more)
 
     @rule(data=st.data(), states=st.lists(st.sampled_from(EndpointState), min_size=1, max_size=2), more=more)
     def set_state(self, data: st.DataObject, states: list[EndpointState], more: bool) -> None:
@@ -282,6 +307,7 @@ class Contract(Comparison):
     def _apply(self, target: Target, patch: dict[str, Any], after: Endpoint) -> None:
         target.patterns = tuple(patch.get("event_types", target.patterns))
         target.schedule = after.retry
+        self.model.set_order(target, patch.get("ordered", target.ordered))
         if patch.get("url", target.url) != target.url:
             target.url = patch["url"]
             self.model.hasten(target.id)
@@ -325,6 +351,7 @@ class Contract(Comparison):
     end_often = end_very_often = end
     intervene_often = intervene
     set_state_often = set_state
+    set_order_often = set_order
     """Each name of a rule is drawn as often as any other's."""
 
     # What happens to the daemon.
@@ -333,6 +360,7 @@ class Contract(Comparison):
     def configure(self, handlers: dict[str, Handler]) -> None:
         """Read a configuration that declares these handlers."""
         self.write_all()
+        self.handlers = handlers
         gone = self.runner.run(self.stand.store.set_handlers(handlers))
         assert gone == self.model.set_handlers(handlers)
         self.look_and_compare()
@@ -345,6 +373,7 @@ class Contract(Comparison):
         """Set the clock forward or back, or to when all that waits is due; forget what has expired."""
         self.write_all()
         waiting = [row.due_at for row in self.model.rows if row.status is Status.PENDING]
+        waiting += [target.blocked_until for target in self.model.endpoints.values() if target.blocked_until]
         self.clock[0] = max(waiting, default=NOW) if milliseconds is None else self.clock[0] + milliseconds
         self.latest = max(self.latest, self.clock[0])
         if upkeep:
@@ -357,10 +386,11 @@ class Contract(Comparison):
         for _ in range(times):
             if busy:
                 self.claim(LANES, more=False)
-            self._crash(handlers if handlers is not None else {name: HANDLERS[name] for name in self.model.handlers})
+            self._crash(handlers if handlers is not None else self.handlers)
 
     def _crash(self, handlers: dict[str, Handler]) -> None:
         self.writes.clear()
+        self.handlers = handlers
         assert self.runner.run(self.reopen(handlers)) == self.model.crash(handlers)
         self.stand.store.room = self.lanes
         self.look_and_compare()
