@@ -78,11 +78,13 @@ def _lanes(context: Context, wanted: Iterable[str]) -> Steps[dict[str, _Open]]:
             context.changes.scanned[lane] = sent_from  # None: what wakes the lane again is a change of its endpoint
         else:
             destinations.append(destination)
-    left = 0 if context.room is None else context.room.left
+    if context.room is None:
+        return {destination.id: _Open(destination, 0) for destination in destinations}
+    left = context.room.left
+    share = max(1, left // max(1, len(destinations)))
     found: dict[str, _Open] = {}
-    for among, destination in zip(range(len(destinations), 0, -1), destinations, strict=True):
-        room = 0 if context.room is None else min(left // among, context.room.claimable(destination))
-        found[destination.id] = _Open(destination, max(0, room))
+    for destination in destinations:
+        found[destination.id] = _Open(destination, min(share, left, context.room.claimable(destination)))
         left -= found[destination.id].room
     return found
 

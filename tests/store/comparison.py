@@ -251,7 +251,8 @@ class Comparison(RuleBasedStateMachine):
             held = self.model.is_held(row)
             reason = row.stop or row.reason or (GOES_FIRST if held else None)
             expected = (row.status, reason, row.attempts, row.last_error)
-            assert (delivery.status, delivery.reason, delivery.attempt_count, delivery.last_error) == expected
+            found = (delivery.status, delivery.reason, delivery.attempt_count, delivery.last_error)
+            assert found == expected, (found, expected)
             assert (delivery.endpoint, delivery.tenant, delivery.type) == (row.target, row.event.tenant, row.event.type)
             assert delivery.next_attempt_at == (row.due_at if row.status is Status.PENDING and not held else None)
             if delivery.attempt_count != self.attempts[delivery.id]:
