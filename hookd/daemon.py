@@ -89,7 +89,6 @@ class Daemon:
 
     def _compose(self) -> None:
         self._connections = Connections(_connections(self._settings))
-        self._store.expect_payloads(_largest(self._settings))
         self._acceptor = Acceptor(self._store, self._metrics, self._clock, self._ids)
         self._receiver = Receiver(self._acceptor, self._metrics, self._clock)
         self._deliverer = Deliverer(
@@ -238,7 +237,6 @@ class Daemon:
         before, self._settings = self._settings, settings
         logs.setup(settings.log.level, settings.log.format, sys.stderr)
         self._box.site = _site(settings)
-        self._store.expect_payloads(_largest(settings))
         self._lanes.reconfigure(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
         self._connections.most = _connections(settings)
         former = self._session
@@ -293,10 +291,6 @@ def _connections(settings: Settings) -> int:
             extra=_fields(limit=allowed, wanted=allowed - left + FEWEST_CONNECTIONS),
         )
     return max(FEWEST_CONNECTIONS, min(left, MOST_CONNECTIONS))
-
-
-def _largest(settings: Settings) -> int:
-    return max(settings.server.max_body, *(source.max_body for source in settings.sources), 1)
 
 
 def _handlers(settings: Settings) -> dict[str, Handler]:

@@ -36,9 +36,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-CLAIM_BYTES = 256 * 1024 * 1024
-"""Bytes of payloads that one claim of a lane may bring into memory."""
-
 log = logging.getLogger("hookd.store")
 
 
@@ -66,7 +63,6 @@ class Store:
         self._directory = Directory(vault)
         self._committer = Committer(writer, files, self._begin, Context.undo, self._on_commit)
         self._version = -1
-        self._claim_rows = CLAIM_BYTES
         self.room: Room | None = None
         """Where claimed deliveries have room; None while nothing is to be claimed."""
         self.on_commit: Callable[[Committed], None] = lambda _: None
@@ -74,7 +70,7 @@ class Store:
 
     def _begin(self) -> Context:
         changes = Changes()
-        return Context(self._clock(), self._ids, self._directory, self.room, changes, self._dedupe, self._claim_rows)
+        return Context(self._clock(), self._ids, self._directory, self.room, changes, self._dedupe)
 
     def _on_commit(self, committed: Committed) -> None:
         self.on_commit(committed)
@@ -117,10 +113,6 @@ class Store:
         if isinstance(fault, FileError):
             self._committer.suffer(fault)
         raise Unavailable(str(fault))
-
-    def expect_payloads(self, largest: int) -> None:
-        """Know how many bytes a payload has at the most, and claim no more at once than memory has room for."""
-        self._claim_rows = max(1, CLAIM_BYTES // largest)
 
     # Accepting, claiming, recording.
 

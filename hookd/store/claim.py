@@ -13,7 +13,16 @@ from hookd.store.statement import Query, Steps, statements
 SQL = statements("claim")
 STOPPED = statements("record").stopped
 
-_decode = msgspec.json.Decoder(list[tuple[int, str, int, int, int, str, str, str, str, str, int, int]]).decode
+CLAIM_ROWS = 256
+"""Rows that are claimed from a lane at once, at the most."""
+
+LARGE = 1024 * 1024
+"""Bytes beyond which a payload is claimed alone: so a claim brings no more than CLAIM_ROWS of these into memory."""
+
+Claimable = tuple[int, str, int, int, int, str, str, str, str, str, int, int]
+"""The columns of `claim.oldest`, without payloads."""
+
+_decode = msgspec.json.Decoder(list[Claimable]).decode
 
 
 def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None]]:
@@ -36,9 +45,12 @@ def _claim_lane(context: Context, lane: str, among: int) -> Steps[list[Delivery]
     if destination is None or (isinstance(destination, Endpoint) and destination.state is not EndpointState.ACTIVE):
         context.changes.scanned[lane] = None  # what wakes the lane again is a change of its endpoint
         return []
-    room = 0 if context.room is None else min(context.claim_rows, context.room.claimable(destination, among))
-    found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1})
-    claimed, due = _read(found[0][0], found[0][1] or b"", destination, room, context.now)
+    room = 0 if context.room is None else min(CLAIM_ROWS, context.room.claimable(destination, among))
+    found = yield Query(SQL.oldest, {"endpoint": lane, "now": context.now, "limit": room + 1, "large": LARGE})
+    rows, payloads = _decode(found[0][0]), found[0][1] or b""
+    if room and rows and _large(rows[0]):
+        room, payloads = 1, (yield Query(SQL.payload, {"sequence": rows[0][0]}))[0][0]
+    claimed, due = _read(rows, payloads, destination, room, context.now)
     context.hold(destination, len(claimed))
     context.changes.scanned[lane] = due
     return claimed
@@ -52,13 +64,17 @@ def _find(context: Context, lane: str) -> Steps[Destination | None]:
         return None
 
 
+def _large(row: Claimable) -> bool:
+    return row[-1] > LARGE
+
+
 def _read(
-    columns: str, payloads: bytes, destination: Destination, room: int, now: int
+    rows: Sequence[Claimable], payloads: bytes, destination: Destination, room: int, now: int
 ) -> tuple[list[Delivery], int | None]:
-    """Read at most `room` due deliveries, and when the next one is due."""
+    """Read at most `room` due deliveries, a large one only as the first, and when the next one is due."""
     claimed: list[Delivery] = []
     start = 0
-    for row in _decode(columns):
+    for row in rows:
         (
             sequence,
             identity,
@@ -73,7 +89,7 @@ def _read(
             created_at,
             size,
         ) = row
-        if due_at > now or len(claimed) == room:
+        if due_at > now or len(claimed) == room or (claimed and size > LARGE):
             return claimed, due_at
         payload = payloads[start : start + size]
         start += size

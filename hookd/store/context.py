@@ -152,8 +152,6 @@ class Context:
     changes: Changes
     dedupe: int
     """How long dedupe keys are kept, in milliseconds."""
-    claim_rows: int
-    """How many rows are claimed at once at the most, so that their payloads fit into memory."""
 
     def take(self, destination: Destination) -> bool:
         """Take a place for one new delivery, where there is one."""

@@ -3,20 +3,26 @@
 
 -- The oldest rows of one lane and the one after them, which tells when the lane is due next. One row comes back,
 -- since each row that crosses into Python costs the thread a wait for the interpreter's lock: the columns as JSON,
--- the payloads end to end as one BLOB (JSON could not carry their bytes), cut apart by their lengths.
+-- the payloads end to end as one BLOB (JSON could not carry their bytes), cut apart by their lengths. A large one is
+-- not among them; to know its length reads none of it.
 -- name: oldest
 SELECT json_group_array(json_array(sequence, id, attempt_count, step, due_at, event_id, tenant, type, origin,
-        content_type, created_at, length(payload))),
+        content_type, created_at, size)),
     CAST(group_concat(payload, '') AS BLOB)
 FROM (
     SELECT outbox.sequence, outbox.id, outbox.attempt_count, outbox.step, outbox.due_at,
         events.id AS event_id, events.tenant, events.type, events.origin, events.content_type, events.created_at,
-        CASE WHEN outbox.due_at <= :now THEN events.payload ELSE x'' END AS payload
+        length(events.payload) AS size,
+        CASE WHEN outbox.due_at <= :now AND length(events.payload) <= :large THEN events.payload END AS payload
     FROM outbox CROSS JOIN events ON events.sequence = outbox.event
     WHERE outbox.endpoint = :endpoint AND outbox.status = 'pending'
     ORDER BY outbox.due_at, outbox.sequence
     LIMIT :limit
 );
+
+-- name: payload
+SELECT events.payload FROM outbox CROSS JOIN events ON events.sequence = outbox.event
+WHERE outbox.sequence = :sequence;
 
 -- name: mark
 UPDATE outbox SET status = 'sending' WHERE sequence IN (SELECT value FROM json_each(:sequences));
