@@ -1,9 +1,11 @@
 """Accepting an event: make it a draft with its dedupe keys, store it, and answer the producer."""
 
+import logging
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from hookd.ids import IdFactory
+from hookd.logs import wide
 from hookd.metrics import Metrics
 from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Event, Origin
 from hookd.store import Accepted, Draft, Key, KeyKind, Store
@@ -13,6 +15,8 @@ PUBLISHED = "api"
 
 TEST_TYPE = "hookd.test"
 TEST_PAYLOAD = b'{"message":"This is a test from hookd."}'
+
+log = logging.getLogger("hookd.accept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Acceptor:
         )
         digest = _digest(publication) if keys else b""
         draft = Draft(event, digest, tuple(keys), publication.endpoints)
-        return self._receipt(await self._accept(draft, PUBLISHED), publication.type)
+        return self._receipt(await self._accept(draft, PUBLISHED), publication)
 
     async def admit(  # the parts of a verified request, each with its name
         self, *, source: str, tenant: str | None, event_type: str, key: str | None, body: bytes, content_type: str
@@ -94,12 +98,16 @@ class Acceptor:
         accepted = await self._store.accept(draft)
         if not accepted.repeated:
             self._metrics.events_accepted[source] += 1
+            if not accepted.deliveries:
+                event = draft.event
+                wide(log, logging.INFO, "nobody gets an event", event=event.id, type=event.type, tenant=event.tenant)
         return accepted
 
-    def _receipt(self, accepted: Accepted, event_type: str) -> Receipt:
+    def _receipt(self, accepted: Accepted, publication: Publication) -> Receipt:
         note = None
         if not accepted.deliveries:
-            note = f"no endpoint subscribes to {event_type}; the event is stored all the same"
+            whose = "" if publication.tenant is None else f" of tenant {publication.tenant}"
+            note = f"no endpoint{whose} subscribes to {publication.type}; the event is stored all the same"
         return Receipt(accepted.event, accepted.deliveries, note, accepted.repeated)
 
 

@@ -58,7 +58,7 @@ class Attempt(msgspec.Struct):
 
 
 class Delivery(msgspec.Struct):
-    """A delivery as the API shows it; with its attempts, oldest first, where it was asked for by id."""
+    """A delivery as the API shows it; with its latest attempts, oldest first, where it was asked for by id."""
 
     id: str
     event: str
@@ -95,6 +95,10 @@ class AnswerError(HookdError):
         self.status = status
 
 
+class NoAnswerError(HookdError):
+    """No daemon answered."""
+
+
 class _Page(msgspec.Struct):
     data: tuple[Delivery, ...]
     next_cursor: str | None
@@ -126,7 +130,7 @@ class Client:
         return self._ask("GET", f"events/{_segment(event_id)}", Event)
 
     def delivery(self, delivery_id: str) -> Delivery:
-        """Answer a delivery with its attempts."""
+        """Answer a delivery with its latest attempts."""
         return self._ask("GET", f"deliveries/{_segment(delivery_id)}", Delivery)
 
     def deliveries(self, *, page: int = PAGE, **filters: str | None) -> Iterator[Delivery]:
@@ -149,7 +153,7 @@ class Client:
             with self._opener.open(request, timeout=PATIENCE) as response:
                 return self._understood(response, response.read(), kind)
         except (OSError, http.client.HTTPException) as error:
-            raise HookdError(
+            raise NoAnswerError(
                 f"no answer from {self.url} ({_cause(error)}); start a daemon with `hookd run`, or set $HOOKD_URL"
             ) from None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from hookd import logs
 from hookd.accept import Acceptor
 from hookd.attempt import Poster
-from hookd.config import Settings, read
+from hookd.config import Settings, expect_token, read
 from hookd.deliver import Deliverer, Policy
 from hookd.egress import Guard, Session, open_session
 from hookd.errors import ConfigError, HookdError, StartError, Unavailable
@@ -219,6 +219,7 @@ class Daemon:
         """Take the configuration as a whole, or leave everything as it is; answer which."""
         try:
             settings = read(self._path, os.environ)
+            expect_token(settings, self._started.server.host)
             _tell_of_gone(await self._store.set_handlers(_handlers(settings)))
         except ConfigError as error:
             for fault in error.faults:

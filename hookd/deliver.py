@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hookd.accept import Acceptor
 from hookd.attempt import Poster
-from hookd.errors import Unavailable
+from hookd.errors import Conflict, Unavailable
 from hookd.handlers import Runner
 from hookd.lanes import Ahead, Lanes
 from hookd.logs import wide
@@ -28,6 +28,9 @@ PAUSE_AFTER_ERROR = 60.0
 """Seconds until a lane is tried again from which nothing could be claimed."""
 
 NO_RETRY: tuple[int, ...] = ()
+
+MOST_TESTS = 32
+"""Tests under way at once, all together: they are outside the lanes, and end even where their caller has gone."""
 
 log = logging.getLogger("hookd.deliver")
 
@@ -70,6 +73,7 @@ class Deliverer:
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
         self._ahead: Ahead[Delivery] = Ahead(lanes)
+        self._tested = set[str]()
         self._claiming = False
         self._failure: BaseException | None = None
         store.on_commit = self.note
@@ -258,6 +262,17 @@ class Deliverer:
 
     async def test(self, endpoint: Endpoint) -> Attempt:
         """Send `hookd.test` to an endpoint now, whatever its state, and answer the attempt."""
+        if endpoint.id in self._tested:
+            raise Conflict(f"a test of {endpoint.id} is under way; wait for its outcome")
+        if len(self._tested) >= MOST_TESTS:
+            raise Unavailable(f"{MOST_TESTS} tests are under way; send it again later")
+        self._tested.add(endpoint.id)
+        try:
+            return await self._test(endpoint)
+        finally:
+            self._tested.remove(endpoint.id)
+
+    async def _test(self, endpoint: Endpoint) -> Attempt:
         delivery = await self._acceptor.test(endpoint)
         attempt = await self._poster.attempt(delivery)
         self._conclude(delivery, attempt, NO_RETRY)

@@ -3,13 +3,18 @@
 A record says more than its message by fields: `log.warning("refused", extra={"fields": {"source": "shop"}})`, or, where
 every microsecond counts, by `wide`. Whatever it carries, it stays one line, with control characters escaped; only the
 lines of a traceback follow, indented, in text.
+
+Nothing waits for who reads the log for long: lines that are not taken are dropped, and of those that callers cause only
+so many a minute are written. A later line says how many are missing.
 """
 
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping
 from functools import lru_cache
+from select import PIPE_BUF, select
 from typing import Any, Final, TextIO
 
 import msgspec
@@ -17,6 +22,12 @@ import msgspec
 from hookd.text import printable
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+PATIENCE: Final = 0.2
+"""Seconds for which a reader of the log may let it wait; after that, not at all until it reads again."""
+
+REFUSALS: Final = 600
+"""Lines a minute that callers can cause by being refused."""
 
 _BARE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:/*@+%")
 _TITLES: Final = {
@@ -48,6 +59,11 @@ def wide(logger: logging.Logger, level: int, message: str, **fields: object) -> 
         record = logging.LogRecord(logger.name, level, "", 0, message, (), None)
         record.fields = fields
         logger.handle(record)
+
+
+def refused(logger: logging.Logger, level: int, **fields: object) -> None:
+    """Log that a request was refused, in one of the lines that callers can cause as often as they like."""
+    logger.log(level, "refused a request", extra={"fields": fields, "refusal": True})
 
 
 class Text(logging.Formatter):
@@ -84,7 +100,67 @@ class Json(logging.Formatter):
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """The handler that `setup` made, so that a later `setup` knows it from those of others."""
+    """The handler that `setup` makes: it writes to the stream's descriptor, and never waits for long."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.addFilter(_Sparing())
+        self._rest = b""
+        """The end of a line that was not taken as a whole."""
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it where one before it has not been taken yet."""
+        try:
+            if not self._write(0):
+                self._dropped += 1
+                return
+            if self._dropped:
+                self._rest += self._line(_missing(self._dropped))
+                self._dropped = 0
+            self._rest += self._line(record)
+            self._write(PATIENCE)
+        except OSError:  # nobody reads any more, or the disk is full: it is told of as soon as it can be
+            self._dropped += 1
+        except Exception:  # noqa: BLE001 - as logging asks of every handler
+            self.handleError(record)
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return f"{self.format(record)}\n".encode(self.stream.encoding, "backslashreplace")
+
+    def _write(self, patience: float) -> bool:
+        """Write what there is as far as it is taken, in pieces that never block (select(2)); say whether all was."""
+        while self._rest and select((), (self.stream,), (), patience)[1]:
+            self._rest = self._rest[os.write(self.stream.fileno(), self._rest[:PIPE_BUF]) :]
+        return not self._rest
+
+
+class _Sparing(logging.Filter):
+    """Lets through so many refusals a minute; the first of the next one says how many were left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since = time.monotonic()
+        self._count = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether to write a record."""
+        if not getattr(record, "refusal", False):
+            return True
+        now = time.monotonic()
+        if now - self._since >= 60:
+            left_out = self._count - REFUSALS
+            self._since, self._count = now, 0
+            if left_out > 0:
+                record.fields = {**_fields(record), "left_out_before": left_out}
+        self._count += 1
+        return self._count <= REFUSALS
+
+
+def _missing(count: int) -> logging.LogRecord:
+    record = logging.LogRecord(__name__, logging.WARNING, "", 0, "lines are missing here: nobody took them", (), None)
+    record.fields = {"count": count}
+    return record
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:

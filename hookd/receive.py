@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from hookd.accept import Acceptor
 from hookd.errors import SignatureError, Unreadable
+from hookd.logs import refused
 from hookd.metrics import Metrics
 from hookd.model import Clock, Field, Source
 from hookd.parse import parse
@@ -47,7 +48,7 @@ class Receiver:
         except (SignatureError, Unreadable) as error:
             result = "unauthorized" if isinstance(error, SignatureError) else "unreadable"
             self.count(source, result)
-            log.warning("refused a request", extra={"fields": {"source": source.name, "cause": str(error)}})
+            refused(log, logging.WARNING, source=source.name, cause=str(error))
             raise
         accepted = await self._acceptor.admit(
             source=source.name,

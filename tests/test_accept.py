@@ -44,6 +44,20 @@ async def test_where_nobody_subscribes_a_note_names_the_type(acceptor: Acceptor)
     assert "purchase" in receipt.note
 
 
+async def test_a_note_names_the_tenant_and_the_log_tells_of_what_nobody_gets_once(
+    stand: Stand, acceptor: Acceptor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await stand.endpoint()
+    for _ in range(2):
+        receipt = await acceptor.publish(replace(PURCHASE, tenant="acme", id="order-1"))
+        assert receipt.note == "no endpoint of tenant acme subscribes to purchase; the event is stored all the same"
+    await acceptor.publish(PURCHASE)
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("INFO", "nobody gets an event")
+    assert getattr(record, "fields", None) == {"event": "order-1", "type": "purchase", "tenant": "acme"}
+
+
 async def test_a_producers_id_becomes_the_events(stand: Stand, acceptor: Acceptor) -> None:
     receipt = await acceptor.publish(replace(PURCHASE, id="order-1"))
     assert receipt.id == "order-1"

@@ -105,6 +105,16 @@ async def test_secrets_are_masked_in_the_record(poster: Poster) -> None:
     assert SECRET not in repr(attempt)
 
 
+async def test_secrets_that_come_back_are_masked_in_the_record_too(poster: Poster) -> None:
+    said = b"t0ken-long, Bearer t0ken-long; short" + b"." * 4056 + b"t0ken-long"
+    data = b"HTTP/1.1 200 OK\r\nX-Echo: <t0ken-long>\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said)
+    headers = {"Authorization": "Bearer t0ken-long", "X-Own": "short"}
+    attempt = await answered(poster, answering(data), token="t0ken-long", headers=headers)
+    assert attempt.response_headers["x-echo"] == "<***>"
+    assert attempt.response_body.startswith(b"***, ***; short....")
+    assert b"t0k" not in attempt.response_body
+
+
 async def test_the_own_headers_of_an_endpoint_are_not_changed_by_masking(poster: Poster) -> None:
     headers = {"X-Own": "mine"}
     await answered(poster, answering(OK), headers=headers)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,15 @@ async def test_a_bad_one_leaves_everything_as_it_is(tmp_path: Path) -> None:
         assert await gauge(daemon, "hookd_config_last_reload_successful") == 0
         await reload(daemon, TRIGGER, "the configuration was reloaded")
         assert await gauge(daemon, "hookd_config_last_reload_successful") == 1
+
+
+async def test_no_reload_takes_the_tokens_away_from_an_address_that_others_reach(tmp_path: Path) -> None:
+    token = f'[[auth.tokens]]\nname = "a"\nhash = "{sha256(b"t0ken").hexdigest()}"\nscopes = ["read"]\n'
+    async with Daemon(tmp_path, f'[server]\nhost = "0.0.0.0"\n{token}') as daemon, aiohttp.ClientSession() as session:
+        await reload(daemon, '[server]\nhost = "127.0.0.1"\n', "the configuration was not reloaded")
+        assert "0.0.0.0 is listened on until a restart, and without a token only this machine" in daemon.logged()
+        async with session.get(f"{daemon.url}/api/v1/endpoints", headers={"Host": "localhost"}) as response:
+            assert response.status == 401
 
 
 async def test_what_needs_a_restart_is_named(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from hookd.accept import Acceptor
 from hookd.attempt import Poster
-from hookd.deliver import Deliverer, Policy
+from hookd.deliver import MOST_TESTS, Deliverer, Policy
 from hookd.egress import Guard, open_session
+from hookd.errors import Conflict, Unavailable
 from hookd.handlers import Message, Runner
 from hookd.lanes import Lanes
 from hookd.metrics import Metrics
@@ -358,6 +359,28 @@ async def test_a_failed_test_is_not_tried_again(tmp_path: Path) -> None:
 
 
 # Stopping.
+
+
+async def test_an_endpoint_is_tested_once_at_a_time_and_few_are_at_once(tmp_path: Path) -> None:
+    gate = Gate()
+    async with delivering(tmp_path) as it, Receiver(gate.behave) as receiver:
+        first, *others, last = [
+            await it.stand.endpoint(f"ep_{number}", url=receiver.url()) for number in range(MOST_TESTS + 1)
+        ]
+        async with asyncio.TaskGroup() as testing:
+            one = testing.create_task(it.deliverer.test(first))
+            await gate.crowd(1)
+            with pytest.raises(Conflict, match=f"^a test of {first.id} is under way; wait for its outcome$"):
+                await it.deliverer.test(first)
+            for each in others:
+                testing.create_task(it.deliverer.test(each))
+            await gate.crowd(MOST_TESTS)
+            with pytest.raises(Unavailable, match=f"^{MOST_TESTS} tests are under way"):
+                await it.deliverer.test(last)
+            gate.open.set()
+        assert (await one).outcome is Outcome.SUCCESS
+        assert (await it.deliverer.test(first)).outcome is Outcome.SUCCESS
+        assert len(receiver.requests) == MOST_TESTS + 1
 
 
 async def test_a_drain_waits_for_what_is_in_flight_and_begins_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """An endpoint's answer: how much of it is read, and what its status, headers and body mean."""
 
+from collections.abc import Iterable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -44,11 +45,14 @@ async def read_body(content: StreamReader, body: bytearray) -> bool:
     return True
 
 
-def judge(answer: Answer, body: bytes, complete: bool, kept: int, clock: Clock) -> Result:
+def judge(answer: Answer, body: bytes, complete: bool, kept: int, clock: Clock, secrets: Iterable[str]) -> Result:
     """Say what an answer means; the clock is asked where it names a date to come back at.
 
-    `complete` tells whether `body` is all there was; `kept` is how many bytes of it are recorded.
+    `complete` tells whether `body` is all there was; `kept` is how many bytes of it are recorded, without
+    these secrets, which the endpoint may have sent back.
     """
+    for secret in secrets:
+        body = body.replace(secret.encode(), MASK.encode())
     status = answer.status
     outcome = _OUTCOMES.get(status // 100, Outcome.HTTP_5XX)
     wanted = None if outcome is Outcome.SUCCESS else answer.headers.get("Retry-After")
@@ -56,7 +60,7 @@ def judge(answer: Answer, body: bytes, complete: bool, kept: int, clock: Clock) 
         outcome,
         None if outcome is Outcome.SUCCESS else _describe(status),
         status,
-        _recorded(answer.headers),
+        _recorded(answer.headers, secrets),
         body[:kept],
         len(body) > kept or not complete,
         None if wanted is None else parse_retry_after(wanted, clock()),
@@ -72,12 +76,14 @@ def _describe(status: int) -> str:
     return f"{text}; redirects are not followed" if status // 100 == 3 else text
 
 
-def _recorded(headers: CIMultiDictProxy[str]) -> dict[str, str]:
-    """Answer an answer's headers as they are recorded: printable, within bounds, cookies masked."""
+def _recorded(headers: CIMultiDictProxy[str], secrets: Iterable[str]) -> dict[str, str]:
+    """Answer an answer's headers as they are recorded: printable, within bounds, cookies and secrets masked."""
     kept: dict[str, str] = {}
     room = HEADERS_KEPT
     for name, text in headers.items():
         key = name.lower()
+        for secret in secrets:
+            text = text.replace(secret, MASK)
         value = MASK if key == "set-cookie" else printable(text)
         room -= len(key) + len(value)
         if room < 0:

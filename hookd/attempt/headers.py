@@ -10,6 +10,9 @@ from hookd.version import VERSION
 MASK: Final = "***"
 """Stands in the record for a value that is secret, or may be."""
 
+SHORTEST_MASKED: Final = 8
+"""Characters of a secret that is masked in an answer too."""
+
 CREDENTIAL: Final = "X-Webhook-Token"
 USER_AGENT: Final = f"hookd/{VERSION}"
 
@@ -54,6 +57,14 @@ def masked(headers: dict[str, str], endpoint: Endpoint) -> dict[str, str]:
     for name in endpoint.headers:
         headers[name] = MASK
     return headers
+
+
+def secrets_shown(endpoint: Endpoint) -> tuple[str, ...]:
+    """Answer what an endpoint is shown and might send back, the longest first; shorter ones stand in any text."""
+    if endpoint.token is None and not endpoint.headers:
+        return ()
+    shown = {endpoint.token or "", *endpoint.headers.values()}
+    return tuple(sorted((each for each in shown if len(each) >= SHORTEST_MASKED), key=len, reverse=True))
 
 
 def check_header(name: str, value: str) -> None:

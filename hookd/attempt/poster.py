@@ -9,7 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from hookd.attempt.answer import judge, read_body
 from hookd.attempt.deadline import Deadlines
 from hookd.attempt.failure import explain
-from hookd.attempt.headers import compose, masked
+from hookd.attempt.headers import compose, masked, secrets_shown
 from hookd.attempt.result import Result
 from hookd.egress import Answer, Session
 from hookd.errors import BlockedAddress
@@ -86,4 +86,4 @@ class Poster:
         finally:
             if answer is not None:
                 answer.end()
-        return judge(answer, bytes(body), complete, self._response_kept, self._clock)
+        return judge(answer, bytes(body), complete, self._response_kept, self._clock, secrets_shown(endpoint))

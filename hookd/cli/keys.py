@@ -17,6 +17,8 @@ from hookd.model import Scope
 from hookd.signing import SCHEMES
 from hookd.units import parse_duration
 
+LONGEST_TENANT = 128
+
 _SCOPES = [scope.value for scope in Scope]
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -165,6 +167,12 @@ def _checked_name(_context: click.Context, _parameter: click.Parameter, name: st
     return name
 
 
+def _checked_tenant(_context: click.Context, _parameter: click.Parameter, tenant: str | None) -> str | None:
+    if tenant is not None and not (0 < len(tenant) <= LONGEST_TENANT and tenant.isprintable()):
+        raise click.BadParameter(f"expected 1 to {LONGEST_TENANT} printable characters")
+    return tenant
+
+
 @click.command(epilog=_example("hookd token --name shop --scope publish"))
 @click.option("--name", default="api", show_default=True, callback=_checked_name, help="Whose it is.")
 @click.option(
@@ -176,7 +184,8 @@ def _checked_name(_context: click.Context, _parameter: click.Parameter, name: st
     show_default=True,
     help="What it may do; once for each.",
 )
-def token(name: str, scopes: Sequence[str]) -> None:
+@click.option("--tenant", metavar="NAME", callback=_checked_tenant, help="The one tenant that it sees.")
+def token(name: str, scopes: Sequence[str], tenant: str | None) -> None:
     """Make a token for callers of the API, and its entry for config.toml, which holds the hash alone."""
     fresh = "hookd_" + randomness.token_urlsafe(32)
     click.echo(f"{fresh}\n")
@@ -185,3 +194,5 @@ def token(name: str, scopes: Sequence[str]) -> None:
     click.echo(f'name = "{name}"')
     click.echo(f'hash = "{hashlib.sha256(fresh.encode("ascii")).hexdigest()}"')
     click.echo(f"scopes = {json.dumps(list(dict.fromkeys(scopes)))}")
+    if tenant is not None:
+        click.echo(f"tenant = {json.dumps(tenant, ensure_ascii=False)}")

@@ -52,6 +52,9 @@ def _of_delivery(delivery: Delivery) -> Iterator[str]:
     yield printable(f"delivery {delivery.id}  {delivery.status}")
     about = {"endpoint": delivery.endpoint, "reason": delivery.reason, "next": delivery.next_attempt_at}
     yield from _indented(_table(about))
+    earlier = delivery.attempt_count - len(delivery.attempts)
+    if earlier > 0:
+        yield f"{_INDENT}({counted(earlier, 'earlier attempt is', 'earlier attempts are')} not shown)"
     for attempt in delivery.attempts:
         yield ""
         yield from _indented(_of_attempt(attempt))

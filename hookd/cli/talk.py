@@ -4,7 +4,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
@@ -14,7 +17,7 @@ import click
 
 from hookd.cli.keys import Duration
 from hookd.cli.story import counted, delivery_line, of_event
-from hookd.client import PAGE, AnswerError, Client, Delivery, connect
+from hookd.client import PAGE, AnswerError, Client, Delivery, NoAnswerError, connect
 from hookd.errors import HookdError
 from hookd.model import Status
 from hookd.text import printable
@@ -25,7 +28,7 @@ LATEST = 50
 GLANCE = 0.5
 """Seconds between two looks of `tail --follow`."""
 RETRIED_UNLESS_TOLD = (Status.FAILED, Status.CANCELLED)
-"""What `retry --endpoint` takes."""
+"""What `retry --endpoint` takes, and all that can be asked for of every endpoint at once."""
 
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
@@ -125,38 +128,56 @@ def _has_outcome(delivery: Delivery) -> bool:
     return delivery.attempt_count > 0 or delivery.status not in _UNSETTLED
 
 
-@click.command(short_help="Show the latest deliveries.", epilog="\b\nExample:\n  hookd tail --follow")
+@click.command(short_help="Show the latest deliveries.", epilog="\b\nExample:\n  hookd tail --follow --status failed")
 @click.option("-f", "--follow", is_flag=True, help="Go on, with every change, until Ctrl-C.")
-def tail(follow: bool) -> None:
+@click.option("--status", type=click.Choice([status.value for status in Status]), help="Those of this status alone.")
+@click.option("--endpoint", metavar="EP", help="Those of this endpoint alone.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1), default=LATEST, show_default=True, help="So many to begin with."
+)
+def tail(follow: bool, status: str | None, endpoint: str | None, limit: int) -> None:
     """Show the latest deliveries, one a line: when the event came, status, delivery, type, endpoint, attempts, error.
 
     With --follow new ones are shown as they come, and the latest 250 again when their status changes.
     """
-    daemon = _daemon()
-    if not follow:
-        latest = list(islice(daemon.deliveries(page=LATEST), LATEST))
-        if not latest:
-            click.echo("hookd: there are no deliveries yet", err=True)
-        for delivery in reversed(latest):
-            _say(delivery_line(delivery))
-        return
-    try:
-        _follow(daemon)
-    except KeyboardInterrupt:
-        return  # the way to end it, and no failure
+    list_all = partial(_daemon().deliveries, status=status, endpoint=endpoint)
+    wanted = max(limit + 1, PAGE if follow else 0)
+    latest = list(islice(list_all(page=min(wanted, PAGE)), wanted))
+    if not latest:
+        click.echo("hookd: there are no such deliveries yet", err=True)
+    if len(latest) > limit:
+        click.echo(f"hookd: the latest {limit} are shown; --limit N shows more", err=True)
+    for delivery in reversed(latest[:limit]):
+        _say(delivery_line(delivery))
+    if follow:
+        with suppress(KeyboardInterrupt):  # the way to end it, and no failure
+            _follow(list_all, {each.id: delivery_line(each) for each in latest})
 
 
-def _follow(daemon: Client) -> NoReturn:
-    """Show the latest deliveries, and go on with what is new or has changed among them."""
-    known = {each.id: delivery_line(each) for each in islice(daemon.deliveries(), PAGE)}
-    news = list(known.values())[:LATEST]
+def _follow(list_all: Callable[[], Iterable[Delivery]], known: dict[str, str]) -> NoReturn:
+    """Show what is new or has changed; where the daemon is gone, wait until it is back."""
+    gone = False
     while True:
-        for line in reversed(news):
-            _say(line)
         time.sleep(GLANCE)
-        latest = _latest(daemon.deliveries(), known)
-        news = [line for name, line in latest.items() if known.get(name) != line]
-        known = latest
+        try:
+            latest = _latest(list_all(), known)
+        except HookdError as error:
+            if not _is_away(error):
+                raise
+            if not gone:
+                click.echo("hookd: the daemon does not answer; waiting until it does", err=True)
+            gone = True
+            continue
+        for line in reversed([line for name, line in latest.items() if known.get(name) != line]):
+            _say(line)
+        known, gone = latest, False
+
+
+def _is_away(error: HookdError) -> bool:
+    """Say whether a daemon is stopped, or stopping."""
+    return isinstance(error, NoAnswerError) or (
+        isinstance(error, AnswerError) and error.status == HTTPStatus.SERVICE_UNAVAILABLE
+    )
 
 
 def _latest(deliveries: Iterable[Delivery], known: dict[str, str]) -> dict[str, str]:
@@ -201,13 +222,15 @@ def _story(daemon: Client, identity: str) -> Iterable[str]:
 @click.option(
     "--status",
     type=click.Choice([status.value for status in Status if status is not Status.SENDING]),
-    help="All of this status.",
+    help="All of this status; delivered or pending ones of one endpoint alone.",
 )
 def retry(delivery_id: str | None, endpoint: str | None, status: str | None) -> int:
     """Put one delivery, or all that --endpoint and --status ask for, back at the start of its schedule, due now."""
     asked = endpoint is not None or status is not None
     if asked == (delivery_id is not None):
         raise click.UsageError("expected either the ID of a delivery, or --endpoint EP, --status STATUS or both")
+    if endpoint is None and status is not None and status not in RETRIED_UNLESS_TOLD:
+        raise click.UsageError(f"--status {status} is for one endpoint at a time: add --endpoint EP")
     daemon = _daemon()
     if delivery_id is not None:
         _say(delivery_line(daemon.retry(delivery_id)))
@@ -216,27 +239,31 @@ def retry(delivery_id: str | None, endpoint: str | None, status: str | None) -> 
 
 
 def _retry_all(daemon: Client, endpoint: str | None, statuses: Iterable[Status]) -> int:
-    """Retry all of an endpoint that have one of the statuses; say how many were, and which were refused."""
-    retried = refused = 0
+    """Retry all of an endpoint that have one of the statuses; say how many were, and how many were refused and why."""
+    retried = 0
+    refusals = Counter[str]()
     try:
         for status in statuses:
             for delivery in daemon.deliveries(endpoint=endpoint, status=status):
-                if _is_retried(daemon, delivery):
+                refusal = _refusal(daemon, delivery)
+                if refusal is None:
                     retried += 1
-                else:
-                    refused += 1
+                    continue
+                if refusal not in refusals:
+                    click.echo(f"hookd: {refusal}", err=True)
+                refusals[refusal] += 1
     finally:
-        _say(f"{counted(retried, 'delivery', 'deliveries')} retried" + (f", {refused} refused" if refused else ""))
-    return 1 if refused else 0
+        refused = f", {refusals.total()} refused" if refusals else ""
+        _say(f"{counted(retried, 'delivery', 'deliveries')} retried{refused}")
+    return 1 if refusals else 0
 
 
-def _is_retried(daemon: Client, delivery: Delivery) -> bool:
-    """Retry a delivery; where the state of things forbids it, say why on stderr."""
+def _refusal(daemon: Client, delivery: Delivery) -> str | None:
+    """Retry a delivery; where the state of things forbids it, answer why."""
     try:
         daemon.retry(delivery.id)
     except AnswerError as error:
         if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
             raise
-        click.echo(f"hookd: {error}", err=True)
-        return False
-    return True
+        return str(error)
+    return None

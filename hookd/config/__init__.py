@@ -2,7 +2,7 @@
 
 from hookd.config.manual import settings_table
 from hookd.config.places import Address
-from hookd.config.reading import locate, read
+from hookd.config.reading import expect_token, locate, read
 from hookd.config.settings import (
     DeliverySettings,
     LogSettings,
@@ -21,6 +21,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "expect_token",
     "locate",
     "read",
     "settings_table",

@@ -24,10 +24,16 @@ VARIABLES = {
 """The variables that are settings, and the table and key of each."""
 
 
+MISSPELT = {variable.replace("__", "_", 1): variable for variable in VARIABLES}
+"""What is close enough to be meant as a setting."""
+
+
 def unknown(environment: Mapping[str, str]) -> list[Fault]:
     """Name the variables that look like settings and are none."""
     names = [name for name in environment if _SETTING.fullmatch(name) and name not in VARIABLES]
-    return [Fault(ascii(name)[1:-1], "there is no such setting") for name in names]
+    faults = [Fault(ascii(name)[1:-1], "there is no such setting") for name in names]
+    close = [name for name in environment if name in MISSPELT]
+    return faults + [Fault(name, f"did you mean {MISSPELT[name]}, with two underscores?") for name in close]
 
 
 def overlay(document: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def got(value: Any) -> str:
             return str(value)
         case str():
             return quoted(value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "…")
+        case []:
+            return "an empty array"
         case list():
             return "an array"
         case dict():

@@ -107,14 +107,16 @@ def _settings(document: Mapping[str, Any], reader: Reader) -> Settings | None:
 
 
 def _tokens(document: Mapping[str, Any], reader: Reader) -> list[TokenTable | None]:
-    """Answer the tokens of the document and that of the environment, which has every scope."""
+    """Answer the tokens of the document and that of the environment, which has every scope unless it is one of them."""
     auth = reader.keys(document.get("auth", {}), ("tokens",), "auth")
     tokens = reader.array(TokenTable, auth.get("tokens", []), "auth.tokens")
+    reader.faults += _repeated(tokens)
     environment = reader.surroundings.environment
     if variables.TOKEN in environment:
         table = {"name": variables.TOKEN, "token": environment[variables.TOKEN], "scopes": list(Scope)}
-        tokens.append(reader.table(TokenTable, table, variables.TOKEN))
-    reader.faults += _repeated(tokens)
+        own = reader.table(TokenTable, table, variables.TOKEN)
+        if own is None or own.noun().digest not in {token.noun().digest for token in tokens if token}:
+            tokens.append(own)
     return tokens
 
 
@@ -124,6 +126,12 @@ def _repeated(tokens: Iterable[TokenTable | None]) -> Iterator[Fault]:
         other = names.setdefault(token.noun().digest, token.name)
         if other != token.name:
             yield Fault("auth.tokens", f"expected each token once: {token.name} is the same as {other}")
+
+
+def expect_token(settings: Settings, host: str) -> None:
+    """Raise ConfigError where these settings would let anybody call who reaches the host that is listened on."""
+    if not settings.tokens and not is_loopback(host):
+        raise ConfigError(Fault("server.host", f"{host} is listened on until a restart, and {OPEN}"))
 
 
 def _open(document: Mapping[str, Any]) -> Iterator[Fault]:

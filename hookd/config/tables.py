@@ -14,11 +14,7 @@ from hookd.errors import Fault
 
 Table = TypeVar("Table")
 
-EXPECTED = {
-    "dataclass_type": "expected a table",
-    "tuple_type": "expected an array",
-}
-"""What pydantic's own kinds of error mean here; the others come from a Kind and say it themselves."""
+A_TABLE = "expected a table"
 
 
 class Reader:
@@ -49,7 +45,7 @@ class Reader:
     def keys(self, value: object, known: Iterable[str], pointer: str) -> dict[str, Any]:
         """Answer a table of tables once its keys are known ones."""
         if not isinstance(value, dict):
-            self.faults.append(Fault(pointer, EXPECTED["dataclass_type"]))
+            self.faults.append(Fault(pointer, A_TABLE))
             return {}
         unknown = [key for key in value if key not in known]
         self.faults.extend(Fault(joined(pointer, key), _unknown(key, known)) for key in unknown)
@@ -98,7 +94,9 @@ def _fault(shape: type, pointer: str, detail: ErrorDetails) -> Fault:
         return Fault(place, _unknown(key, [item.name for item in fields(shape)]))
     if detail["type"] == "too_long":
         return Fault(place, f"expected at most {detail['ctx']['max_length']} entries")
-    return Fault(place, EXPECTED.get(detail["type"], detail["msg"]))
+    if detail["type"] == "tuple_type":
+        return Fault(place, f'expected {expected(shape, key)}; an array is written ["…", "…"]')
+    return Fault(place, A_TABLE if detail["type"] == "dataclass_type" else detail["msg"])
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:

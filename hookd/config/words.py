@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from hookd import signing
-from hookd.config.kinds import Kind, Surroundings, checked, kind, quoted, text
+from hookd.config.kinds import Kind, Surroundings, checked, got, kind, quoted, text
 from hookd.config.secrets import EXPECTED, masked, resolve
 from hookd.handlers import load
 from hookd.model import Field, Handler, Scope
@@ -30,6 +30,7 @@ _VISIBLE = re.compile(r"[!-~]+")
 _PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
 _PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*")
 
+_SCOPES = 'an array of "read", "write" and "publish", at least one of them'
 _KEY = f"the base64 of {KEY_BYTES} random bytes"
 
 
@@ -90,9 +91,10 @@ def _header(value: Any, _surroundings: Surroundings, siblings: Mapping[str, Any]
     return value
 
 
-def _scopes(value: Any) -> frozenset[Scope] | None:
-    if not isinstance(value, list) or not value or not all(name in tuple(Scope) for name in value):
-        return None
+def _scopes(value: Any, *_: object) -> frozenset[Scope]:
+    wrong = [entry for entry in value if entry not in tuple(Scope)] if isinstance(value, list) else [value]
+    if wrong or not value:
+        raise ValueError(f"expected {_SCOPES}, got {got(wrong[0] if wrong else value)}")
     return frozenset(map(Scope, value))
 
 
@@ -154,8 +156,8 @@ PATH = text('a path such as "/webhook", without a query, escapes and dot segment
 PLACE = kind('"header:NAME" or "body:PATH"', _place, lambda field: quoted(f"{field.place}:{field.name}"))
 RUN = checked('"log:TEXT with {field}" or "python:module:function"', _check_run)
 REQUIRED = kind('an array of the names of fields, each once and none of them "id"', _required, _array)
-SCOPES = kind(
-    'an array of "read", "write" and "publish", at least one of them',
+SCOPES = Kind(
+    _SCOPES,
     _scopes,
     lambda scopes: _array(tuple(scope for scope in Scope if scope in scopes)),
 )

@@ -81,13 +81,20 @@ def _networks(entry: str) -> list[Network]:
     try:
         network = ipaddress.ip_network(entry)
     except ValueError:
-        raise ValueError(
-            f'expected "loopback", "private", an address or a network such as "10.1.0.0/16", got {entry!r}'
-        ) from None
+        expected = 'expected "loopback", "private", an address or a network such as "10.1.0.0/16"'
+        raise ValueError(f"{expected}, got {entry!r}{_hint(entry)}") from None
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED_IPV4):
         mapped = int(network.network_address) & 0xFFFF_FFFF
         return [ipaddress.IPv4Network((mapped, network.prefixlen - 96))]
     return [network]
+
+
+def _hint(entry: str) -> str:
+    """Name the network of an address that stands in its place."""
+    try:
+        return f"; did you mean {ipaddress.ip_network(entry, strict=False)}?"
+    except ValueError:
+        return ""
 
 
 def _unmapped(address: Address) -> Address:

@@ -214,9 +214,11 @@ class Store:
         """List events, newest first."""
         return await self._read(events.events(tenant, page))
 
-    async def delivery(self, identity: str, tenant: str | None) -> tuple[DeliveryRecord, list[Attempt]]:
-        """Answer a delivery with its attempts, oldest first, or raise NotFound."""
-        return await self._read(deliveries.delivery(Named(identity, tenant)))
+    async def delivery(
+        self, identity: str, tenant: str | None, latest: int = 100
+    ) -> tuple[DeliveryRecord, list[Attempt]]:
+        """Answer a delivery with its latest attempts, oldest first, or raise NotFound."""
+        return await self._read(deliveries.delivery(Named(identity, tenant), latest))
 
     async def deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[DeliveryRecord]:
         """List deliveries, newest first."""

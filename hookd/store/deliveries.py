@@ -104,11 +104,11 @@ def _record(row: Row) -> DeliveryRecord:
     )
 
 
-def delivery(named: Named) -> Steps[tuple[DeliveryRecord, list[Attempt]]]:
-    """Answer a delivery with its attempts, oldest first, or raise NotFound."""
+def delivery(named: Named, latest: int) -> Steps[tuple[DeliveryRecord, list[Attempt]]]:
+    """Answer a delivery with its latest attempts, oldest first, or raise NotFound."""
     sequence, *_ = yield from _locate(named)
-    found = yield Query(SQL.attempts, {"delivery": sequence})
-    return (yield from _reread(sequence)), [rows.attempt(row) for row in found]
+    found = yield Query(SQL.attempts, {"delivery": sequence, "latest": latest})
+    return (yield from _reread(sequence)), [rows.attempt(row) for row in reversed(found)]
 
 
 def _locate(named: Named) -> Steps[tuple[int, str, str, Status]]:

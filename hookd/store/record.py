@@ -23,6 +23,7 @@ from hookd.store.accept import accept, operational
 from hookd.store.context import Context
 from hookd.store.endpoints import disable
 from hookd.store.statement import Many, Query, Row, Steps, statements
+from hookd.units import format_duration
 
 SQL = statements("record")
 
@@ -108,8 +109,8 @@ def _after(context: Context, endpoint: Endpoint, result: Result, *, success: boo
     if result.attempt.status_code == GONE:
         reason = "the receiver answered 410 Gone"
     elif failing.given_up(now, context.now, result.disable_after):
-        days = result.disable_after / 86_400_000
-        reason = f"no success in {now.attempts} attempts over {days:g} days; last: {result.attempt.error}"
+        span = format_duration(result.disable_after)
+        reason = f"no success in {now.attempts} attempts over {span}; last: {result.attempt.error}"
     if reason is not None:
         endpoint = yield from disable(context, endpoint, reason, tell=_reportable(result))
     return endpoint

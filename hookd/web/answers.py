@@ -17,7 +17,7 @@ Document = dict[str, object]
 
 def answer(value: object, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> web.Response:
     """Answer a response whose body is the value in JSON."""
-    body = msgspec.json.encode(value)
+    body = msgspec.json.encode(value) + b"\n"  # or a shell's prompt sticks to it
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 

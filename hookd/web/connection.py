@@ -162,9 +162,9 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Answer what could not be read as a request."""
         if isinstance(exc, HttpProcessingError):
-            return refusal(*_judge(exc, message or ""))
+            return refusal(*_judge(exc, message or ""), peer=request.remote)
         if isinstance(exc, RequestError):
-            return refusal(exc.status, str(exc))
+            return refusal(exc.status, str(exc), peer=request.remote)
         return super().handle_error(request, status, exc, message)
 
     def log_exception(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard: one page with the endpoints and the latest deliveries, each with its attempts. No scripts."""
+"""The dashboard: one page with the endpoints and the latest deliveries, each with its latest attempts. No scripts."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -16,6 +16,9 @@ from hookd.web.call import Call
 
 ENDPOINTS = 50
 DELIVERIES = 25
+ATTEMPTS = 5
+LONGEST_BODY = 1000
+"""Bytes of an answer that are shown."""
 
 STYLE = resources.files(__package__).joinpath("templates", "style.css").read_text()
 _STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
@@ -53,7 +56,8 @@ async def show(call: Call) -> web.Response:
         "style": Markup(STYLE),  # noqa: S704 - our own file, whose hash the policy names
         "endpoints": endpoints,
         "more_deliveries": deliveries.next is not None,
-        "deliveries": [await store.delivery(delivery.id, tenant) for delivery in deliveries.items],
+        "deliveries": [await store.delivery(delivery.id, tenant, ATTEMPTS) for delivery in deliveries.items],
+        "longest_body": LONGEST_BODY,
         "unready": call.services.unready(),
         "now": call.services.clock(),
     }

@@ -12,6 +12,9 @@ from hookd.web.page import answer_page, page_of
 
 LONGEST_ID = 255
 
+ATTEMPTS = 100
+"""Attempts that are shown with a delivery, the latest ones."""
+
 
 def _status(text: str, _now: int) -> Status:
     if text not in list(Status):
@@ -43,8 +46,8 @@ async def list_all(call: Call) -> web.Response:
 
 
 async def read(call: Call) -> web.Response:
-    """Answer one delivery with its attempts, oldest first."""
-    delivery, attempts = await call.services.store.delivery(call.id, call.caller.tenant)
+    """Answer one delivery with its latest attempts, oldest first; its `attempt_count` counts them all."""
+    delivery, attempts = await call.services.store.delivery(call.id, call.caller.tenant, ATTEMPTS)
     return answer(delivery_document(delivery) | {"attempts": [attempt_document(each) for each in attempts]})
 
 

@@ -34,6 +34,12 @@ def _names_the_host(target: str, request: web.BaseRequest) -> bool:
     return found is not None and found[1].lower() == request.headers.get(hdrs.HOST, "").lower()
 
 
+def expects_too_much(request: web.BaseRequest) -> bool:
+    """Say whether a caller expects anything but to be told to go on (RFC 9110 section 10.1.1)."""
+    expected = request.headers.get(hdrs.EXPECT, "").lower()
+    return expected not in ("", "100-continue") and request.version == HttpVersion11
+
+
 def may_go_on(request: web.BaseRequest) -> bool:
     """Say whether what follows a request is HTTP/1.1 again: who asks for another protocol may already speak it."""
     return hdrs.UPGRADE not in request.headers

@@ -9,8 +9,9 @@ import msgspec
 from aiohttp import web
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, Unavailable, Unreadable
-from hookd.text import printable
-from hookd.web.framing import ambiguity, may_go_on
+from hookd.logs import refused
+from hookd.text import one_line, printable
+from hookd.web.framing import ambiguity, expects_too_much, may_go_on
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
@@ -23,8 +24,11 @@ PHRASES = {
 """The phrases of RFC 9110, where older Pythons know them by others."""
 LONGEST_SEGMENT = 128
 """Characters of a name that are repeated in a pointer."""
+LONGEST_PATH = 200
+"""Characters of a path that are repeated in the log."""
 UNWELCOME = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-"""What the log tells of: who tries tokens one after another should be seen."""
+"""What the log warns of: who tries tokens one after another should be seen."""
+UNEXPECTED = "expected no Expect but 100-continue"
 FRAGMENT = "!$&'()*+,;=:@-._~?"
 """What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
 
@@ -77,7 +81,7 @@ def problem(
     errors = [{"pointer": printable(fault.pointer), "detail": printable(fault.detail)} for fault in faults]
     if errors:
         document["errors"] = errors
-    body = msgspec.json.encode(document)
+    body = msgspec.json.encode(document) + b"\n"
     return web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
 
 
@@ -100,24 +104,31 @@ def problem_of(error: HookdError) -> web.Response:
             return _unexpected(error)
 
 
-def refusal(status: HTTPStatus, detail: str) -> web.Response:
+def refusal(status: HTTPStatus, detail: str, **about: object) -> web.Response:
     """Answer a problem that ends its connection, since what follows there can't be told apart; the log says so."""
-    note_refusal(status, detail)
+    note_refusal(status, detail, **about)
     response = problem(status, detail, {"Connection": "close"})
     response.force_close()
     return response
 
 
-def note_refusal(status: HTTPStatus, detail: str) -> None:
-    """Log in one line what was refused before any route looked at it."""
-    log.info("refused a request", extra={"fields": {"status": status.value, "fault": detail}})
+def note_refusal(status: HTTPStatus, detail: str, **about: object) -> None:
+    """Log in one line what was refused before any route looked at it; `about` says more of the request."""
+    level = logging.WARNING if status in UNWELCOME else logging.INFO
+    refused(log, level, status=status.value, fault=detail, **about)
+
+
+def _about(request: web.BaseRequest) -> dict[str, object]:
+    return {"method": request.method, "path": one_line(request.path, LONGEST_PATH), "peer": request.remote}
 
 
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let an application see what can be read in one way only, and turn whatever it raises into a problem."""
     fault = ambiguity(request)
     if fault is not None:
-        return refusal(HTTPStatus.BAD_REQUEST, fault)
+        return refusal(HTTPStatus.BAD_REQUEST, fault, **_about(request))
+    if expects_too_much(request):
+        return refusal(HTTPStatus.EXPECTATION_FAILED, UNEXPECTED, **_about(request))
     response = await _answer(request, handler)
     if not may_go_on(request):
         response.force_close()
@@ -129,7 +140,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except HookdError as error:
         if isinstance(error, RequestError) and error.status in UNWELCOME:
-            note_refusal(error.status, str(error))
+            note_refusal(error.status, str(error), **_about(request))
         return problem_of(error)
     except web.HTTPException as error:
         return _problem_of_aiohttp(error)
@@ -143,8 +154,6 @@ def _unexpected(error: Exception) -> web.Response:
 
 
 def _problem_of_aiohttp(error: web.HTTPException) -> web.Response:
-    if error.status == HTTPStatus.EXPECTATION_FAILED:
-        return refusal(HTTPStatus.EXPECTATION_FAILED, "expected no Expect but 100-continue")
     headers = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
     return problem(HTTPStatus(error.status), error.reason, headers)
 

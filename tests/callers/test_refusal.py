@@ -1,9 +1,13 @@
 """What is no HTTP/1.1: refused as a problem, in a line of the log, and nothing behind it is a request."""
 
+from itertools import product
+
 import pytest
 
+from hookd.model import Scope
 from tests.callers.echo import NEXT, Echo, chunked, get, post
 from tests.callers.raw import Answer, caller
+from tests.web.stand import Stand, token
 
 
 def expect_refusal(answers: list[Answer], status: int, caplog: pytest.LogCaptureFixture) -> None:
@@ -28,6 +32,7 @@ NOT_HTTP = {
     "200 headers": (get(*[b"X-%d: 1" % number for number in range(200)]), 400),
     "100 000 headers": (get(*[b"X-%d: 1" % number for number in range(100_000)]), 400),
     "an expectation that nobody knows": (post(b"Expect: a-miracle", b"Content-Length: 2", body=b"12"), 417),
+    "an expectation that is no text": (get(b"Expect: \xe9"), 417),
     "garbage": (bytes(range(256)) * 4, 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 500, 400),
 }
@@ -42,6 +47,34 @@ async def test_what_is_no_http_is_a_problem_that_ends_its_connection(
         await connection.send(request_ + NEXT)
         expect_refusal(await connection.answers(), status, caplog)
     assert echo.seen == []
+
+
+HEADERS = (
+    *(b"Host", b"Cookie", b"Connection", b"Upgrade", b"Expect", b"Transfer-Encoding", b"Content-Length"),
+    *(b"Content-Type", b"Content-Encoding", b"Accept-Encoding", b"Authorization", b"Origin", b"Idempotency-Key"),
+    *(b"Range", b"If-Range", b"If-Match", b"If-None-Match", b"If-Modified-Since", b"If-Unmodified-Since", b"Date"),
+    *(b"Forwarded", b"X-Forwarded-For", b"Via", b"TE", b"Trailer", b"Sec-WebSocket-Key", b"X-Webhook-Token"),
+)
+NO_TEXT = (
+    *(b"\xe9", b"\xff\xfe", b"\xc3\xa9", b"", b'"', b"100-continue\xe9", b"chunked\xe9", b"1\xb2", b"a=b; \xff=c"),
+    *(b"close, \xff", b"bytes=\xe9-", b"application/json; charset=\xff", b"Wed, 99 Foo 99999 99:99:99 GMT"),
+)
+
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/api/v1/events", b"/webhook", b"/nowhere"])
+async def test_no_value_of_a_header_is_more_than_a_refusal(
+    stand: Stand, caplog: pytest.LogCaptureFixture, path: bytes
+) -> None:
+    caplog.set_level("INFO")
+    stand.use(tokens=(token("t0ken", *Scope),))
+    usual = {b"Host": b"a", b"Authorization": b"Bearer t0ken", b"Content-Length": b"2", b"Connection": b"close"}
+    for name, value in product(HEADERS, NO_TEXT):
+        fields = b"".join(b"%b: %b\r\n" % field for field in (usual | {name: value}).items())
+        async with caller(stand.url) as connection:
+            await connection.send(b"POST %b HTTP/1.1\r\n%b\r\n{}" % (path, fields))
+            answer = await connection.answer()
+            assert answer.status < 500, (name, value)
+    assert {record.getMessage() for record in caplog.records} == {"refused a request"}
 
 
 BROKEN_BODIES = {

@@ -105,6 +105,7 @@ def test_a_token_has_no_id_to_print() -> None:
         (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--explain"], "--explain"),
         (["token", "--name", 'a"b'], "--name"),
         (["token", "--scope", "all"], "publish"),
+        (["token", "--tenant", ""], "printable"),
     ],
 )
 def test_a_misuse_is_one_line_and_exit_2(arguments: list[str], told: str) -> None:
@@ -120,6 +121,12 @@ def test_token_prints_itself_once_and_an_entry_with_its_hash() -> None:
     assert tomllib.loads(entry) == {
         "auth": {"tokens": [{"name": "shop", "hash": digest, "scopes": ["publish", "read"]}]}
     }
+
+
+@pytest.mark.parametrize("tenant", ["acme", 'Zoë "&" \\ Söhne \U0001f600'])
+def test_a_token_may_be_bound_to_a_tenant(tenant: str) -> None:
+    entry = run("token", "--tenant", tenant).stdout.decode().split("\n", 1)[1]
+    assert tomllib.loads(entry)["auth"]["tokens"][0]["tenant"] == tenant
 
 
 def test_every_token_is_another_and_may_do_everything_unless_told() -> None:

@@ -132,7 +132,11 @@ async def test_help_shows_an_example(here: Here, command: str) -> None:
         (["retry", "dlv_1", "--endpoint", "ep_1"], "either the ID"),
         (["retry", "dlv_1", "--status", "failed"], "either the ID"),
         (["retry", "--status", "sending"], "failed"),
+        (["retry", "--status", "delivered"], "add --endpoint EP"),
+        (["retry", "--status", "pending"], "add --endpoint EP"),
         (["tail", "-n", "3"], "-n"),
+        (["tail", "--limit", "0"], "--limit"),
+        (["tail", "--status", "lost"], "delivered"),
     ],
 )
 async def test_a_misuse_is_one_line_and_exit_2(here: Here, arguments: list[str], told: str) -> None:
@@ -297,9 +301,10 @@ async def test_send_tells_of_what_was_cancelled(daemon: Daemon, receiver: Receiv
     assert "disabled" in delivery["rest"]
     refused = await hookd("retry", delivery["id"], url=daemon.url)
     assert f"Conflict (HTTP 409): {endpoint} is disabled" in refused.complaint(1)
+    await daemon.call("POST", "/api/v1/events", {"type": "wait.disabled", "payload": 1})
     several = await hookd("retry", "--endpoint", endpoint, url=daemon.url)
     assert f"Conflict (HTTP 409): {endpoint} is disabled" in several.complaint(1)
-    assert several.out == "0 deliveries retried, 1 refused\n"
+    assert several.out == "0 deliveries retried, 2 refused\n"
 
 
 async def test_tail_ends_with_the_newest(daemon: Daemon, receiver: Receiver) -> None:
@@ -325,7 +330,7 @@ async def test_tail_follows_every_change_until_interrupted(tmp_path: Path, recei
     receiver.behave = recover
     async with Daemon(tmp_path) as daemon:
         empty = await hookd("tail", url=daemon.url)
-        assert (empty.status, empty.out, empty.err) == (0, "", "hookd: there are no deliveries yet\n")
+        assert (empty.status, empty.out, empty.err) == (0, "", "hookd: there are no such deliveries yet\n")
         await subscribe(daemon, receiver, "a", retry=["24h"])
         await daemon.call("POST", "/api/v1/events", {"type": "a", "payload": 1, "id": "one"})
         (waiting,) = await daemon.settled("one", "pending")
@@ -349,19 +354,43 @@ async def test_tail_follows_every_change_until_interrupted(tmp_path: Path, recei
     assert len({tuple(each.values()) for each in seen}) == len(seen)
 
 
-async def test_tail_stops_following_when_the_daemon_is_gone(tmp_path: Path, receiver: Receiver) -> None:
+async def test_tail_shows_what_is_asked_for_and_says_when_there_is_more(daemon: Daemon, receiver: Receiver) -> None:
+    endpoint = await subscribe(daemon, receiver, "tail.some")
+    other = await subscribe(daemon, receiver, "tail.some")
+    await daemon.call("PATCH", f"/api/v1/endpoints/{other}", {"state": "paused"})
+    for name in ("some-1", "some-2"):
+        await daemon.call("POST", "/api/v1/events", {"type": "tail.some", "payload": 1, "id": name})
+    ids = {}
+    for name in ("some-1", "some-2"):
+        for each in (await daemon.call("GET", f"/api/v1/events/{name}"))["deliveries"]:
+            ids[name, each["endpoint"]] = each["id"]
+    both = await hookd("tail", "--endpoint", endpoint, "--limit", "2", url=daemon.url)
+    assert [parsed(line)["id"] for line in both.lines] == [ids["some-1", endpoint], ids["some-2", endpoint]]
+    one = await hookd("tail", "--endpoint", other, "--status", "pending", "--limit", "1", url=daemon.url)
+    assert parsed(one.out.rstrip("\n"))["id"] == ids["some-2", other]
+    assert one.err == "hookd: the latest 1 are shown; --limit N shows more\n"
+    none = await hookd("tail", "--endpoint", endpoint, "--status", "failed", url=daemon.url)
+    assert (none.status, none.out, none.err) == (0, "", "hookd: there are no such deliveries yet\n")
+
+
+async def test_tail_follows_a_daemon_that_comes_back(tmp_path: Path, receiver: Receiver) -> None:
     async with Daemon(tmp_path) as daemon:
         await subscribe(daemon, receiver, "a")
         await daemon.call("POST", "/api/v1/events", {"type": "a", "payload": 1, "id": "one"})
         await daemon.settled("one", "delivered")
         tail = await started("tail", "-f", url=daemon.url)
         assert tail.stdout is not None
-        line = (await tail.stdout.readline()).decode()
+        assert tail.stderr is not None
+        await tail.stdout.readline()
         await daemon.kill()
-        out, err = await tail.communicate()
-        assert "no answer from" in Done(tail.returncode or 0, out.decode(), err.decode()).complaint(1)
+        assert await tail.stderr.readline() == b"hookd: the daemon does not answer; waiting until it does\n"
         await daemon.start()
-        assert (await hookd("tail", url=daemon.url)).out == line
+        await daemon.call("POST", "/api/v1/events", {"type": "a", "payload": 1, "id": "two"})
+        (second,) = await daemon.settled("two", "delivered")
+        assert parsed((await tail.stdout.readline()).decode().rstrip("\n"))["id"] == second["id"]
+        tail.send_signal(signal.SIGINT)
+        assert (await tail.communicate())[1] == b""
+        assert tail.returncode == 0
 
 
 async def test_show_tells_the_whole_story_and_escapes_it(daemon: Daemon) -> None:
@@ -406,7 +435,7 @@ async def test_show_and_tail_escape_every_field() -> None:
     attempt |= {"number": 1, "duration_ms": 1.5, "outcome": "tls", "status_code": None, "truncated": True}
     attempt |= {"request_headers": {evil: evil}, "response_headers": {evil: evil}}
     fields = ["id", "event", "type", "tenant", "endpoint", "reason", "next_attempt_at", "last_error", "created_at"]
-    delivery: dict[str, Any] = dict.fromkeys(fields, evil) | {"status": "pending", "attempt_count": 1}
+    delivery: dict[str, Any] = dict.fromkeys(fields, evil) | {"status": "pending", "attempt_count": 8}
     delivery |= {"attempts": [attempt]}
     event: dict[str, Any] = dict.fromkeys(["id", "type", "tenant", "origin", "content_type", "created_at"], evil)
     event |= {"payload": {evil: evil}, "deliveries": [delivery]}
@@ -422,6 +451,7 @@ async def test_show_and_tail_escape_every_field() -> None:
         for arguments in (["show", "evt_1"], ["show", "dlv_1"], ["tail"], ["retry", "dlv_1"]):
             done = await hookd(*arguments, url=url)
             assert "\\x1b[2J\\x9b\\u2028" in done.out
+            assert ("\n  (7 earlier attempts are not shown)\n" in done.out) == (arguments[0] == "show")
             assert all(line.isprintable() for line in done.out.split("\n"))
             assert (done.status, done.err) == (0, "")
 

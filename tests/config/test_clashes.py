@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hookd.model import Scope
 from hookd.policy.types import check_pattern, check_type
 from tests.config.documents import HANDLER, SOURCE, TOKEN, TRIGGER, faults, settings
 
@@ -39,6 +40,11 @@ def test_a_clash_is_found_beside_other_faults(tmp_path: Path) -> None:
 def test_one_token_under_two_names(tmp_path: Path) -> None:
     found = faults(tmp_path, TOKEN + TOKEN.replace('"ci"', '"cd"'))
     assert found == {"auth.tokens": "expected each token once: cd is the same as ci"}
+
+
+def test_the_token_of_the_environment_may_be_a_listed_one_which_wins(tmp_path: Path) -> None:
+    (token,) = settings(tmp_path, TOKEN, {"HOOKD_TOKEN": "t0ken"}).tokens
+    assert (token.name, token.scopes) == ("ci", frozenset({Scope.READ}))
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,20 @@ def test_a_fault_names_the_variable(tmp_path: Path) -> None:
     }
 
 
+def test_a_variable_that_is_nearly_a_setting_is_refused(tmp_path: Path) -> None:
+    found = faults(tmp_path, "", {"HOOKD_SERVER_PORT": "8081", "HOOKD_DELIVERY_MAX_IN_FLIGHT": "3"})
+    assert found == {
+        "HOOKD_SERVER_PORT": "did you mean HOOKD_SERVER__PORT, with two underscores?",
+        "HOOKD_DELIVERY_MAX_IN_FLIGHT": "did you mean HOOKD_DELIVERY__MAX_IN_FLIGHT, with two underscores?",
+    }
+
+
+def test_an_array_that_is_none_is_told_how_one_is_written(tmp_path: Path) -> None:
+    detail = faults(tmp_path, "", {"HOOKD_DELIVERY__RETRY": "1s,2s"})["HOOKD_DELIVERY__RETRY"]
+    assert detail.startswith('expected an array, each entry a duration such as "5s"')
+    assert detail.endswith('; an array is written ["…", "…"]')
+
+
 def test_other_variables_are_no_settings(tmp_path: Path) -> None:
     environment = {"HOOKD_CONFIG": "x", "HOOKD_URL": "http://localhost", "PATH": "/bin", "MY_HOOKD_A__B": "x"}
     assert settings(tmp_path, "", environment) == settings(tmp_path, "")

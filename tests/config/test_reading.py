@@ -315,6 +315,20 @@ def test_a_fault_says_what_it_got_instead(tmp_path: Path, value: str, got: str) 
     assert detail == f"expected a whole number from 0 to 65535, got {got}"
 
 
+@pytest.mark.parametrize(
+    ("scopes", "got"),
+    [('["read", "wirte"]', '"wirte"'), ("[]", "an empty array"), ('"read"', '"read"'), ("[[]]", "an empty array")],
+)
+def test_a_fault_of_scopes_names_the_entry(tmp_path: Path, scopes: str, got: str) -> None:
+    detail = faults(tmp_path, TOKEN.replace('["read"]', scopes))["auth.tokens[0].scopes"]
+    assert detail.endswith(f"at least one of them, got {got}")
+
+
+def test_an_address_for_a_network_is_told_the_network(tmp_path: Path) -> None:
+    detail = faults(tmp_path, '[network]\nallow = ["10.0.0.1/8"]')["network.allow[0]"]
+    assert detail.endswith("got '10.0.0.1/8'; did you mean 10.0.0.0/8?")
+
+
 def test_no_retries_at_all_are_allowed(tmp_path: Path) -> None:
     assert settings(tmp_path, "[delivery]\nretry = []").delivery.retry == ()
 

@@ -18,6 +18,7 @@ from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Delivery, Destination, Handler, Status
 from hookd.store import Changes, Committed, DeliveryFilter, DeliveryRecord, Listing, Page
+from hookd.store.commit import Rank
 from tests.store.model import Model, Row, Tried
 from tests.store.stand import DEDUPE, NOW, Stand, sqlite, stand_on
 
@@ -148,9 +149,11 @@ class Comparison(RuleBasedStateMachine):
         return asyncio.ensure_future(write.ask() or asyncio.sleep(0))
 
     def _judge(self, writes: Sequence[Write], answers: Sequence[Any]) -> None:
-        """Compare the answers in the order in which a commit carries writes out: group by group, claims last."""
+        """Compare the answers in the order of a commit: group by group, changes of endpoints first, claims last."""
         groups: dict[str, list[tuple[Write, Any]]] = {}
-        for write, answer in sorted(zip(writes, answers, strict=True), key=lambda pair: pair[0].group == "claim"):
+        ranks = {"change": Rank.FIRST, "claim": Rank.LAST}
+        pairs = zip(writes, answers, strict=True)
+        for write, answer in sorted(pairs, key=lambda pair: ranks.get(pair[0].group, Rank.USUAL)):
             groups.setdefault(write.group, []).append((write, answer))
         for group in groups.values():
             self.model.record([write.tried for write, _ in group if write.tried is not None])

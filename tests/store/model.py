@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hookd.errors import Conflict, HookdError, InvalidInput
 from hookd.model import EndpointState, Handler, Origin, Outcome, Status
+from hookd.units import format_duration
 
 GONE = 410
 CRASHES = 3
@@ -258,8 +259,8 @@ class Model:
         if tried.status_code == GONE:
             self.disable(target, "the receiver answered 410 Gone", told=told)
         elif self.now - since >= tried.disable_after and target.failing_attempts >= FEWEST_ATTEMPTS:
-            days = tried.disable_after / 86_400_000
-            reason = f"no success in {target.failing_attempts} attempts over {days:g} days; last: {tried.error}"
+            span = format_duration(tried.disable_after)
+            reason = f"no success in {target.failing_attempts} attempts over {span}; last: {tried.error}"
             self.disable(target, reason, told=told)
 
     def _end(self, row: Row, status: Status, reason: str | None) -> None:

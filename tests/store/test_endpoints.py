@@ -230,7 +230,7 @@ async def test_ten_failures_over_five_days_disable(stand: Stand) -> None:
     endpoint = await stand.store.endpoint("ep_1", None)
     assert endpoint.state is EndpointState.DISABLED
     assert endpoint.state_reason is not None
-    assert endpoint.state_reason.startswith("no success in 10 attempts over 5 days")
+    assert endpoint.state_reason.startswith("no success in 10 attempts over 5d; last: ")
 
 
 async def test_many_failures_in_a_shorter_time_do_not_disable(stand: Stand) -> None:

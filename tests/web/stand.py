@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -92,6 +93,7 @@ class Stand:
     url: str
     inbound_url: str
     session: ClientSession
+    path: Path
     store: Store
     box: SiteBox
     metrics: Metrics
@@ -127,6 +129,17 @@ class Stand:
         told = await self.call("POST", "/api/v1/events", {"type": "order.created", "payload": {}, **fields})
         assert told.status == 202, told.text
         return told.json
+
+    def repeat_attempts(self, delivery: str, times: int) -> None:
+        """Put the last attempt of a delivery on record so often, numbered on."""
+        with closing(sqlite3.connect(self.path)) as raw, raw:
+            raw.execute("UPDATE outbox SET attempt_count = ? WHERE id = ?", (times, delivery))
+            raw.execute(
+                "INSERT INTO attempts SELECT delivery, value, attempts.id || '_' || value, started_at, duration,"
+                " outcome, status_code, error, request_headers, response_headers, response_body, truncated"
+                " FROM attempts, json_each(?) WHERE delivery = (SELECT sequence FROM outbox WHERE id = ?)",
+                (json.dumps(list(range(2, times + 1))), delivery),
+            )
 
     def use(self, **changes: Any) -> None:
         """Put another site in place, as a reload does."""
@@ -174,6 +187,6 @@ async def open_stand(folder: Path) -> AsyncIterator[Stand]:
                 serve(application(box, services)) as url,
                 serve(inbound_application(box, services)) as inbound,
             ):
-                yield Stand(url[:-1], inbound[:-1], session, store, box, metrics, unready, now)
+                yield Stand(url[:-1], inbound[:-1], session, folder / "hookd.db", store, box, metrics, unready, now)
         store.stop()
         await committing

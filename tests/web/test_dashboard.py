@@ -63,6 +63,25 @@ async def test_the_page_shows_endpoints_deliveries_and_attempts_escaped(stand: S
     assert not any(secret in text for secret in ("token-text", endpoint["secret"]))
 
 
+async def test_the_page_is_no_longer_than_can_be_looked_through(stand: Stand) -> None:
+    async def hook(request: web.Request) -> web.Response:
+        return web.Response(status=500, body=b"<" * 4096)
+
+    receiver = web.Application()
+    receiver.router.add_post("/", hook)
+    async with serve(receiver) as url:
+        endpoint = await stand.endpoint(url=url)
+        tested = (await stand.call("POST", f"/api/v1/endpoints/{endpoint['id']}/test")).json
+    await stand.publish()  # committed after the attempt, so that this is on record
+    [failed] = (await stand.call("GET", "/api/v1/deliveries?status=failed")).json["data"]
+    assert tested["response_body"] == "<" * 4096
+    stand.repeat_attempts(failed["id"], 100)
+    text = (await stand.call("GET", "/")).text
+    assert text.count("<pre>" + "&lt;" * 1000 + "…</pre>") == 5
+    assert "attempt 100," in text
+    assert f"earlier ones are at <code>/api/v1/deliveries/{failed['id']}</code>" in text
+
+
 async def test_the_policy_allows_the_style_of_the_page_and_nothing_else(stand: Stand) -> None:
     told = await stand.call("GET", "/")
     page = Page(told.text)

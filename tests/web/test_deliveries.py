@@ -81,6 +81,17 @@ async def test_every_fault_of_a_filter_is_named(stand: Stand, query: str, pointe
     assert (told.status, told.pointers) == (422, pointers), told.text
 
 
+async def test_of_many_attempts_the_latest_are_shown(stand: Stand) -> None:
+    endpoint = await stand.endpoint()
+    await stand.call("POST", f"/api/v1/endpoints/{endpoint['id']}/test")
+    await stand.publish()  # committed after the attempt, so that this is on record
+    [failed] = await deliveries(stand, "?status=failed")
+    stand.repeat_attempts(failed["id"], 140)
+    read = (await stand.call("GET", f"{PATH}/{failed['id']}")).json
+    assert [attempt["number"] for attempt in read["attempts"]] == list(range(41, 141))
+    assert read["attempt_count"] == 140
+
+
 async def test_attempts_are_shown_with_their_delivery(stand: Stand) -> None:
     async def hook(request: web.Request) -> web.Response:
         return web.Response(status=500, body=b"\x00oops", headers={"X-Answer": "1"})

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, NotFound, StartError, Unavailable
 from hookd.text import printable
+from hookd.web import answers
 from hookd.web.problems import PHRASES, RequestError, pointer, problem, wrong_method
 from tests.web.serving import serve
 
@@ -78,6 +79,14 @@ async def test_what_nobody_expected_is_logged_and_not_told(
     assert "secret" not in str(document)
     logged = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.exc_info and record.exc_info[1] for record in logged] == [error]
+
+
+async def test_every_answer_in_json_ends_its_line(raising: Raising) -> None:
+    url, errors = raising
+    errors.append(Conflict("no"))
+    async with ClientSession() as session, session.get(url) as response:
+        assert (await response.text()).endswith("}\n")
+    assert answers.answer({}).body == b"{}\n"
 
 
 async def test_what_aiohttp_refuses_is_a_problem_too(raising: Raising) -> None:

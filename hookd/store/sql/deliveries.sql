@@ -34,7 +34,7 @@ UPDATE outbox SET due_at = :now WHERE endpoint = :endpoint AND status = 'pending
 -- name: attempts
 SELECT id, number, started_at, duration, outcome, status_code, error, request_headers, response_headers,
     response_body, truncated
-FROM attempts WHERE delivery = :delivery ORDER BY number;
+FROM attempts WHERE delivery = :delivery ORDER BY number DESC LIMIT :latest;
 
 -- name: depth
 SELECT status, count(*) FROM outbox
