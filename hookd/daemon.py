@@ -143,7 +143,7 @@ class Daemon:
         try:
             _tell_of_gone(await self._store.recover(_handlers(self._settings)))
         except Unavailable as error:
-            raise StartError(f"[store] url: {self._settings.store.path}: {error}") from None
+            raise StartError(f"[store] url: {error}") from None
 
     async def _wind_down(self, upkeep: list[asyncio.Task[None]]) -> None:
         for task in upkeep:
@@ -189,6 +189,7 @@ class Daemon:
             await asyncio.sleep(EXPIRE_EVERY)
             with suppress(Unavailable):  # the store says so itself
                 await self._store.expire_keys()
+                await self._store.forget_deleted()
 
     async def _greet(self) -> None:
         """Say what runs here, for whom, and how to try it."""

@@ -125,7 +125,7 @@ class Files:
             return DamagedError(
                 f"the database file {self._path} is damaged: {words(error)}; stop hookd and restore a backup"
             )
-        return StorageError(named(error))
+        return StorageError(f"{self._path}: {named(error)}")
 
     def _missing(self) -> Path | None:
         """Answer which of the others is not there any more."""
