@@ -130,6 +130,7 @@ class Daemon:
             self._loops = loops
             upkeep = [
                 loops.create_task(self._upkeep(EXPIRE_EVERY, self._store.expire_keys), name="expire"),
+                loops.create_task(self._upkeep(EXPIRE_EVERY, self._store.forget_deleted), name="forget"),
                 loops.create_task(self._upkeep(PRUNE_EVERY, self._prune), name="prune"),
                 loops.create_task(self._upkeep(PRUNE_EVERY, self._store.shrink), name="shrink"),
             ]
@@ -151,7 +152,7 @@ class Daemon:
         try:
             _tell_of_gone(await self._store.recover(_handlers(self._settings)))
         except Unavailable as error:
-            raise StartError(f"[store] url: {self._settings.store.path}: {error}") from None
+            raise StartError(f"[store] url: {error}") from None
 
     async def _wind_down(self, upkeep: list[asyncio.Task[None]]) -> None:
         for task in upkeep:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ POLL = 2.0
 """Seconds between looks at whether another process has written the store; the safety net, not the latency."""
 
 PAUSE_AFTER_FAULT = 0.5
+
+PAUSE_AFTER_ERROR = 60.0
+"""Seconds until a lane is tried again from which nothing could be claimed."""
 
 NO_RETRY: tuple[int, ...] = ()
 
@@ -99,11 +103,26 @@ class Deliverer:
                 self._put_all_back()
                 self._wake.set()
             return
+        await self._claim(lanes)
+
+    async def _claim(self, lanes: Sequence[str]) -> None:
+        """Claim from lanes; where one of them can't be claimed from, it holds up no other, now or at the next start."""
         try:
             await self._store.claim(lanes)
         except Unavailable:
-            for lane in lanes:
-                self._lanes.set_due(lane, self._clock() + int(PAUSE_AFTER_FAULT * 1000))
+            self._put_off(lanes, PAUSE_AFTER_FAULT)
+        except Exception as error:  # whatever it is, it lies in what is stored for one of them
+            if len(lanes) > 1:
+                for lane in lanes:
+                    await self._claim([lane])
+                return
+            fields = {"endpoint": lanes[0], "again_in_s": PAUSE_AFTER_ERROR}
+            log.error("what waits can't be claimed", extra={"fields": fields}, exc_info=error)
+            self._put_off(lanes, PAUSE_AFTER_ERROR)
+
+    def _put_off(self, lanes: Sequence[str], seconds: float) -> None:
+        for lane in lanes:
+            self._lanes.set_due(lane, self._clock() + int(seconds * 1000))
 
     async def watch(self) -> None:
         """Look, every now and then, whether another process has written the store, or a lane was forgotten."""

@@ -20,6 +20,7 @@ import pytest
 
 from hookd.store.sqlite import migrations
 from hookd.version import VERSION
+from tests.crash.waiting import until
 from tests.daemons import LOOPBACK, Daemon, clean_environment, with_keys
 from tests.nouns import NEW_KEY, OLD_KEY, in_base64
 from tests.receivers import OK, Connection, Receiver, Request
@@ -90,7 +91,8 @@ def test_a_store_of_a_newer_version(tmp_path: Path) -> None:
 
 
 def test_a_store_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert "No such file or directory" in refusal(tmp_path, FAILED, HOOKD_STORE__URL="sqlite:missing/hookd.db")
+    line = refusal(tmp_path, FAILED, HOOKD_STORE__URL="sqlite:missing/hookd.db")
+    assert f"there is no folder {tmp_path}/missing; make it" in line
 
 
 def test_a_setting_that_does_not_exist(tmp_path: Path) -> None:
@@ -145,6 +147,20 @@ async def test_a_loop_that_dies_takes_the_daemon_down_with_a_line(tmp_path: Path
     assert "a loop died, and the daemon with it" in daemon.logged()
     line = "hookd: the daemon died: ZeroDivisionError('on purpose'); its log says more"
     assert daemon.logged().splitlines()[-1] == line
+
+
+HASTY_UPKEEP = ("-c", "from hookd import cli, daemon\ndaemon.EXPIRE_EVERY = 0.01\ncli.main()")
+
+
+async def test_what_was_deleted_is_soon_in_none_of_its_files(tmp_path: Path) -> None:
+    async with Daemon(tmp_path, program=HASTY_UPKEEP) as daemon:
+        identity = await daemon.register("http://127.0.0.1:9/", token="find-me-token")
+        await daemon.call("DELETE", f"/api/v1/endpoints/{identity}")
+        await until(lambda: b"find-me-token" not in files(tmp_path), "the journal is emptied")
+
+
+def files(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("hookd.db*"))
 
 
 # Starting.

@@ -631,6 +631,32 @@ async def test_a_claim_that_met_a_fault_is_made_again(tmp_path: Path) -> None:
         assert len(receiver.requests) == 2
 
 
+def corrupted(event: str, origin: str) -> str:
+    return f"UPDATE events SET origin = '{origin}' WHERE id = '{event}'"
+
+
+async def test_what_cannot_be_claimed_holds_up_no_other_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asyncio.timeout(PATIENCE), Receiver() as receiver, delivering(tmp_path) as it:
+        for name in ("bad", "good"):
+            endpoint = f"ep_{name}"
+            await it.stand.endpoint(endpoint, url=receiver.url(), event_types=(name,), state=EndpointState.PAUSED)
+        bad, good = [(await it.stand.accept(name)).event for name in ("bad", "good")]
+        await it.stand.store._writer.run(lambda raw: raw.execute(corrupted(bad, "nowhere")))
+        await asyncio.gather(*(activated(it, f"ep_{name}") for name in ("bad", "good")))
+        await it.reach(Status.DELIVERED, event=good)
+        await until(lambda: "what waits can't be claimed" in caplog.text, "it is said")
+        await it.stand.store._writer.run(lambda raw: raw.execute(corrupted(bad, "published")))
+        it.stand.pass_time(DAY)
+        await it.deliverer.run_once()
+        await it.reach(Status.DELIVERED, event=bad)
+
+
+async def activated(it: Delivering, endpoint: str) -> None:
+    await it.stand.store.change_endpoint(endpoint, None, lambda each: replace(each, state=EndpointState.ACTIVE))
+
+
 async def test_a_fault_keeps_no_more_than_was_claimed(tmp_path: Path) -> None:
     gate = Gate()
     async with Receiver(gate.behave) as receiver, delivering(tmp_path, max_in_flight=8, per_endpoint=5) as it:

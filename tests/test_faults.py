@@ -94,9 +94,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 TROUBLES = {
-    "no_growth": Trouble(no_growth, "disk I/O error (SQLITE_IOERR_WRITE)"),
-    "no_writing": Trouble(no_writing, "disk I/O error (SQLITE_IOERR_WRITE)"),
-    "another_writer": Trouble(another_writer, "database is locked (SQLITE_BUSY)"),
+    "no_growth": Trouble(no_growth, "/hookd.db: disk I/O error (SQLITE_IOERR_WRITE)"),
+    "no_writing": Trouble(no_writing, "/hookd.db: disk I/O error (SQLITE_IOERR_WRITE)"),
+    "another_writer": Trouble(another_writer, "/hookd.db: database is locked (SQLITE_BUSY)"),
     "moved_away": Trouble(moved_away, "hookd.db was removed or replaced; restore it or restart hookd"),
 }
 
@@ -107,7 +107,7 @@ async def test_a_fault_that_passes_loses_nothing(tmp_path: Path, name: str) -> N
 
 
 async def test_a_full_disk_loses_nothing(tmp_path: Path, disk: Path) -> None:
-    await befallen(tmp_path, disk / "hookd.db", Trouble(full_disk, "database or disk is full (SQLITE_FULL)"))
+    await befallen(tmp_path, disk / "hookd.db", Trouble(full_disk, "/hookd.db: database or disk is full (SQLITE_FULL)"))
 
 
 async def befallen(folder: Path, database: Path, trouble: Trouble) -> None:

@@ -83,7 +83,7 @@ class SourceTable:
     """Where the type stands; each scheme has its own place, `token` none."""
     tenant: Annotated[str | None, words.TENANT] = None
     """The tenant whose events they are."""
-    max_body: Annotated[int | None, size("1B", "1GiB", "1MiB")] = None
+    max_body: Annotated[int | None, size("1B", "512MiB", "1MiB")] = None
     """The largest body; without it that of `[server]`."""
     reply: Annotated[str, words.MESSAGE] = "OK"
     """The `message` of the answer once the event is on disk."""

@@ -35,7 +35,7 @@ class ServerSettings:
     """The port to listen on; 0 takes any free one."""
     inbound: Annotated[Address | None, places.ADDRESS] = None
     """A second address that serves the sources alone, so that nothing else need be public."""
-    max_body: Annotated[int, size("1B", "1GiB", "1MiB")] = parse_size("1MiB")
+    max_body: Annotated[int, size("1B", "512MiB", "1MiB")] = parse_size("1MiB")
     """The largest request body; a larger one is answered with 413."""
     drain: Annotated[int, duration("0s", "1h", "20s")] = parse_duration("20s")
     """How long a stop waits for the attempts in flight."""

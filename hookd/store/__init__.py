@@ -22,7 +22,16 @@ from hookd.store.files import FileError, Files, StorageError, named
 from hookd.store.page import Listing, Page
 from hookd.store.replay import MISSED, Replay
 from hookd.store.result import Result
-from hookd.store.sqlite import Connection, FileLock, connect, connect_reader, data_version, is_fault, perform
+from hookd.store.sqlite import (
+    Connection,
+    FileLock,
+    connect,
+    connect_reader,
+    data_version,
+    empty_journal,
+    is_fault,
+    perform,
+)
 from hookd.store.statement import Steps
 from hookd.store.totals import Totals
 from hookd.store.vacuum import give_back
@@ -164,7 +173,7 @@ class Store:
     async def recover(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Take up what a crash left in the middle, and note what is due; answer as `set_handlers` does."""
         self._directory.handlers = handlers
-        await self._write(recover.recover, None)
+        recover.tell(await self._write(recover.recover, None))
         gone = await self._write(recover.orphans, None)
         await self._write(recover.arrange_handlers, None)
         await self._write(recover.scan, None)
@@ -210,6 +219,15 @@ class Store:
     def _give_back(self, connection: sqlite3.Connection) -> bool:
         self._files.check(connection, others=False)
         return give_back(connection)
+
+    async def forget_deleted(self) -> None:
+        """Let what was deleted or replaced stand in the journal no longer; in the file it is overwritten already."""
+        if self.fault is None:
+            await self._look(self._writer, self._empty_journal)
+
+    def _empty_journal(self, connection: sqlite3.Connection) -> None:
+        self._files.check(connection, others=True)
+        empty_journal(connection)
 
     async def set_handlers(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Know these handlers, by their ids, from now on; cancel what waits for others, and answer whose."""
@@ -300,11 +318,14 @@ def _key_ids(connection: sqlite3.Connection, path: Path) -> list[str]:
         raise StartError(f"[store] url: {path}: {named(error)}") from None
 
 
-def _check(vault: Vault, key_ids: Sequence[str]) -> None:
+def _check(vault: Vault, key_ids: Sequence[str], path: Path) -> None:
     """Raise StartError where secrets can't be read; say where some are not encrypted as they should be."""
     vault.expect(key_ids)
     if set(key_ids) - {vault.first.id}:
-        log.warning("some secrets are not encrypted with the first of [store] keys; run hookd migrate --rekey")
+        log.warning(
+            "some secrets are not encrypted with the first of [store] keys; run hookd migrate --rekey",
+            extra={"fields": {"file": str(path)}},
+        )
 
 
 @asynccontextmanager
@@ -324,7 +345,7 @@ async def open_store(
         stack.push_async_callback(writer.close)
         files.learn()
         stack.push_async_callback(writer.run, files.leave)
-        _check(vault, await writer.run(_key_ids, path))
+        _check(vault, await writer.run(_key_ids, path), path)
         reader = await connect_reader(path)
         stack.push_async_callback(reader.close)
         yield Store(files, writer, reader, clock=clock, ids=ids, dedupe=dedupe, vault=vault)

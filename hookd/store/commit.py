@@ -225,7 +225,8 @@ class Committer:
 
     async def _round(self, writes: list[Write[Any, Any]]) -> bool:
         """Commit these writes; answer whether the storage could."""
-        stalled = asyncio.get_running_loop().call_later(STALLED, self.suffer, StorageError(HANGING))
+        before, hanging = self._fault, StorageError(HANGING)
+        stalled = asyncio.get_running_loop().call_later(STALLED, self.suffer, hanging)
         try:
             committed = await self._connection.run(self._transact, writes)
         except StorageError as fault:
@@ -234,7 +235,7 @@ class Committer:
             return False
         finally:
             stalled.cancel()
-        if self._fault is not None and not self._damaged:
+        if self._fault in (before, hanging) and self._fault is not None and not self._damaged:
             log.warning("the store commits again", extra={"fields": {"was": self.fault}})
             self._fault = None
         self._committed(committed)

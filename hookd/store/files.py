@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hookd.errors import StartError
+from hookd.store.journal import Journal
 
 PRIVATE = 0o600
 """A new file is its owner's alone: it holds payloads and secrets. SQLite gives those beside it the same mode."""
@@ -43,6 +44,10 @@ class DamagedError(FileError):
     """It is damaged: that does not pass by itself, and nothing more is to be written to it."""
 
 
+class CutShortError(DamagedError):
+    """Its journal lacks commits that were on disk."""
+
+
 class Files:
     """The files of one database, opened before SQLite opens them and closed after it has closed them.
 
@@ -60,17 +65,24 @@ class Files:
             raise StartError(f"[store] url: can't open {path}: {error.strerror}") from None
         self._opened = _identity(os.fstat(self._descriptor))
         self._others: dict[Path, Identity | None] = {}
+        self._open_journal: Journal | None = None
         self._written: tuple[int, int] | None = None
         self._changes = 0
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the files."""
+        if self._open_journal is not None:
+            self._open_journal.close()
         os.close(self._descriptor)
 
     def learn(self) -> None:
         """Know those beside the file too, now that all are there: its journal, the index of that, and the lock."""
         others = (self._journal, self._index, _beside(self._path, ".lock"))
         self._others = {path: _identity(_find(path)) for path in others}
+        try:
+            self._open_journal = Journal(self._journal, self._index)
+        except OSError as error:
+            raise StartError(f"[store] url: can't open {error.filename}: {error.strerror}") from None
 
     def check(self, connection: sqlite3.Connection, *, others: bool) -> None:
         """Raise FileError where the file was removed, replaced or overwritten: what is committed now would be lost.
@@ -78,6 +90,12 @@ class Files:
         `others` has those beside it looked at as well. A journal would be applied to whatever database stands beside
         it at the next start, or to none; so where the two are parted it is emptied into its own, which is still open.
         """
+        if self._open_journal is not None and self._open_journal.cut_short(header=others):
+            # Nothing is emptied into the file: what is missing would be taken for zeros.
+            raise CutShortError(
+                f"the journal {self._journal} was cut short, commits that it held are lost; stop hookd and restore a "
+                "backup, or go on with what is left"
+            )
         found = _find(self._path)
         missing = self._path if _identity(found) != self._opened else self._missing() if others else None
         if missing in (self._path, self._journal):
@@ -92,7 +110,7 @@ class Files:
         """See, before SQLite closes the files, that the journal is not applied to a file that it does not belong to."""
         try:
             self.check(connection, others=True)
-        except OverwrittenError:
+        except (OverwrittenError, CutShortError):
             self._set_aside()
         except FileError:
             pass  # the journal is where it belongs
@@ -107,7 +125,7 @@ class Files:
             return DamagedError(
                 f"the database file {self._path} is damaged: {words(error)}; stop hookd and restore a backup"
             )
-        return StorageError(named(error))
+        return StorageError(f"{self._path}: {named(error)}")
 
     def _missing(self) -> Path | None:
         """Answer which of the others is not there any more."""
@@ -133,9 +151,9 @@ class Files:
             os.truncate(self._journal, 0)
         except OSError as error:
             fields = {"journal": str(self._journal), "error": error.strerror}
-            log.critical("remove the journal, it is of the overwritten file", extra={"fields": fields})
+            log.critical("remove the journal: it does not fit the file", extra={"fields": fields})
         else:
-            log.error("set the journal of the overwritten file aside", extra={"fields": {"journal": str(kept)}})
+            log.error("set the journal aside: it does not fit the file", extra={"fields": {"journal": str(kept)}})
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -1,50 +1,77 @@
 """What a daemon does first: take up what a crash left in the middle, and see which lanes have something waiting."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hookd.model import Origin, Status
 from hookd.store.context import Context
 from hookd.store.endpoints import cancel_waiting
 from hookd.store.order import arrange, being_sent, is_arranged, settle
 from hookd.store.record import DeadLetter, report_failed
-from hookd.store.statement import Query, Steps, statements
+from hookd.store.statement import Query, Row, Steps, statements
 
 SQL = statements("claim")
 
 CRASHES_TO_GIVE_UP = 3
 """A handler that was running in so many crashes is taken to be their cause."""
 
+log = logging.getLogger("hookd.store")
 
-def recover(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a crash had left: deliveries that are taken up again, and those that are given up."""
+
+    taken_up: int
+    given_up: list[DeadLetter]
+
+
+def recover(context: Context, asked: Sequence[None]) -> Steps[list[Recovered]]:
     """Make every delivery that was being sent when the process died pending again, due when it was.
 
     But for those that were to stop, and tests of disabled endpoints, for which nothing waits.
     """
     lines = yield from being_sent()
     yield Query(SQL.stop_tests, {})
-    stopped = yield Query(SQL.count_stopped, {})
+    ((sending, stopped),) = yield Query(SQL.count_sending, {})
     crashed = yield Query(SQL.crashed, {"crashes": CRASHES_TO_GIVE_UP})
-    context.changes.concluded += Counter({Status.CANCELLED: stopped[0][0], Status.FAILED: len(crashed)})
+    context.changes.concluded += Counter({Status.CANCELLED: stopped, Status.FAILED: len(crashed)})
     yield Query(SQL.recover_crashed, {"crashes": CRASHES_TO_GIVE_UP})
     yield from settle(context, lines)
-    yield from report_failed(
-        context,
-        [
-            DeadLetter(
-                tenant=tenant or None,
-                delivery=delivery,
-                event=event,
-                event_type=type_,
-                endpoint=endpoint,
-                attempt_count=attempt_count,
-                reason=f"the handler was running in {crashes} crashes",
-            )
-            for delivery, endpoint, type_, attempt_count, crashes, event, tenant, origin in crashed
-            if origin != Origin.OPERATIONAL
-        ],
+    dead_letters = [_dead_letter(row) for row in crashed]
+    reportable = [dead for dead, row in zip(dead_letters, crashed, strict=True) if row[-1] != Origin.OPERATIONAL]
+    yield from report_failed(context, reportable)
+    return [Recovered(sending - stopped - len(crashed), dead_letters)] * len(asked)
+
+
+def _dead_letter(row: Row) -> DeadLetter:
+    delivery, endpoint, type_, attempt_count, crashes, event, tenant, _ = row
+    return DeadLetter(
+        tenant=tenant or None,
+        delivery=delivery,
+        event=event,
+        event_type=type_,
+        endpoint=endpoint,
+        attempt_count=attempt_count,
+        reason=f"the handler was running in {crashes} crashes",
     )
-    return [None] * len(asked)
+
+
+def tell(recovered: Recovered) -> None:
+    """Say what was left, of which no attempt is on record."""
+    for dead in recovered.given_up:
+        fields = {
+            "delivery": dead.delivery,
+            "event": dead.event,
+            "type": dead.event_type,
+            "endpoint": dead.endpoint,
+            "reason": dead.reason,
+        }
+        log.warning("a delivery was given up", extra={"fields": fields})
+    if recovered.taken_up:
+        log.warning("deliveries that were interrupted are made again", extra={"fields": {"count": recovered.taken_up}})
 
 
 def scan(context: Context, asked: Sequence[None]) -> Steps[list[None]]:

@@ -62,6 +62,8 @@ class FileLock:
         self._path = _lock_path(path)
         try:
             self._file = self._path.open("a+")
+        except FileNotFoundError:
+            raise StartError(f"[store] url: there is no folder {path.parent}; make it, or set another path") from None
         except OSError as error:
             raise StartError(f"[store] url: can't open {self._path}: {error.strerror}") from None
         try:
@@ -115,10 +117,21 @@ async def connect_reader(path: Path) -> Connection:
 
 def open_file(path: Path) -> sqlite3.Connection:
     """Open the file, made where it is missing."""
+    _expect_one_name(path)
     try:
         return sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT, cached_statements=512)
     except sqlite3.Error as error:
         raise StartError(f"[store] url: can't open {path}: {error}") from None
+
+
+def _expect_one_name(path: Path) -> None:
+    """Locks and journal belong to a name: under another, two could write the file without knowing of each other."""
+    names = path.stat().st_nlink if path.is_file() else 1
+    if names > 1:
+        raise StartError(
+            f"[store] url: {path} has {names} names (hard links), and another hookd may use it under one of them; "
+            f"remove the others, which `find -samefile {path}` lists, or copy the file"
+        )
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -236,6 +249,15 @@ def data_version(connection: sqlite3.Connection) -> int:
     """Answer a number that changes when another connection has written the file."""
     version: int = connection.execute("PRAGMA data_version").fetchone()[0]
     return version
+
+
+def empty_journal(connection: sqlite3.Connection) -> None:
+    """Bring all that the journal holds to the file, and leave nothing in it; not now, where another is reading it."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
 
 
 def is_fault(error: BaseException) -> TypeGuard[sqlite3.Error]:

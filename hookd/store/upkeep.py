@@ -1,15 +1,15 @@
 """Upkeep of the file by a command: an ordinary writer, beside a daemon or without one."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from hookd.errors import HookdError
 from hookd.store import endpoints
 from hookd.store.examine import SIZE
-from hookd.store.files import PRIVATE
 from hookd.store.prune import OLDEST, Found, Removal, look, remove
 from hookd.store.sqlite import open_file, owner_mark, perform, prepare, roll_back, schema
 from hookd.store.vacuum import give_back
@@ -40,7 +40,7 @@ another, a copy of them may be left between the rows of the first.
 
 
 def migrate(path: Path) -> tuple[int, int]:
-    """Bring the schema up to date; answer which one it was (0 for a new file), and which it is."""
+    """Bring the schema up to date; answer which one it was (0 for an empty file), and which it is."""
     with _opened(path) as connection:
         before = schema(connection)
         prepare(connection, path)
@@ -137,8 +137,11 @@ def _empty_log(connection: sqlite3.Connection, path: Path, pause: Callable[[floa
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    with suppress(OSError):  # SQLite says it better
-        path.touch(PRIVATE)
+    if not os.path.lexists(path):
+        raise HookdError(
+            f"there is no store at {path}; under systemd it is in $STATE_DIRECTORY: set [store] url, or run this with "
+            "that variable"
+        )
     connection = open_file(path)
     try:
         yield connection

@@ -65,6 +65,17 @@ def test_without_keys_it_says_what_it_needs(tmp_path: Path) -> None:
     assert not (tmp_path / "hookd.db").exists()
 
 
+@pytest.mark.parametrize("arguments", [[], ["--rekey"]])
+def test_where_there_is_no_store_none_is_made(tmp_path: Path, arguments: list[str]) -> None:
+    configure(tmp_path, with_keys(NEW_KEY))
+    said = migrate(tmp_path, *arguments, status=FAILED)
+    assert said == (
+        f"hookd: there is no store at {tmp_path}/hookd.db; under systemd it is in $STATE_DIRECTORY: set [store] url, "
+        "or run this with that variable\n"
+    )
+    assert not list(tmp_path.glob("hookd.db*"))
+
+
 async def test_a_running_daemon_without_the_key_is_left_alone(tmp_path: Path) -> None:
     async with Daemon(tmp_path) as daemon:
         identity = await daemon.register("http://127.0.0.1:9/", secret=SECRET)

@@ -94,6 +94,13 @@ def test_without_anything_there_are_defaults(tmp_path: Path, monkeypatch: pytest
     assert [found.tokens, found.triggers, found.sources, found.handlers] == [(), (), (), ()]
 
 
+@pytest.mark.parametrize("table", ["[server]", SOURCE])
+def test_a_body_that_could_not_be_stored_is_not_allowed(tmp_path: Path, table: str) -> None:
+    settings(tmp_path, f'{table}\nmax_body = "512MiB"')
+    with pytest.raises(ConfigError, match="from 1B to 512MiB"):
+        settings(tmp_path, f'{table}\nmax_body = "1GiB"')
+
+
 def test_every_setting_is_read(tmp_path: Path) -> None:
     found = settings(tmp_path, EVERYTHING)
     assert found.server.inbound == Address("::", 8081)

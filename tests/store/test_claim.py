@@ -1,5 +1,6 @@
 """Claiming: the oldest rows of each lane, with their payloads as they came."""
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ async def test_all_lanes_together_have_a_limit(stand: Stand) -> None:
         await stand.endpoint(name)
     for _ in range(4):
         await stand.accept()
-    assert len(await stand.claim("ep_1", "ep_2")) == 3
+    assert [len(await stand.claim("ep_1", "ep_2")) for _ in range(3)] == [2, 1, 0]
 
 
 async def test_one_claim_is_not_made_twice(stand: Stand) -> None:
@@ -138,3 +139,16 @@ async def test_no_more_is_claimed_at_once_than_memory_has_room_for(
         await stand.accept(payload=b"a" * 40)
     await stand.accept(payload=b"a" * 200)
     assert [len(await stand.claim()) for _ in range(4)] == [2, 1, 1, 0]
+
+
+async def test_what_is_large_is_claimed_by_itself(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it together would be more than SQLite can answer."""
+    monkeypatch.setattr("hookd.store.claim.MOST_BYTES", 2_000_000)
+    payloads = [bytes([number]) * length for number, length in enumerate([1_000_000, 2_500_000, 3, 1_500_000])]
+    await stand.endpoint()
+    for payload in payloads:
+        await stand.accept(payload=payload)
+    await stand.store._writer.run(lambda raw: raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 3_000_000))
+    claims = [[delivery.event.payload for delivery in await stand.claim()] for _ in range(3)]
+    assert claims == [payloads[:1], payloads[1:2], payloads[2:]]
+    assert stand.commits[-1].changes.scanned == {"ep_1": None}

@@ -317,6 +317,29 @@ async def crash(open_in: Open, folder: Path, times: int) -> list[Status]:
     return statuses
 
 
+async def test_a_start_tells_of_what_a_crash_interrupted(
+    open_in: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await crash(open_in, tmp_path, 3)
+    assert [(record.getMessage(), vars(record)["fields"]) for record in caplog.records] == [
+        *[("deliveries that were interrupted are made again", {"count": 1})] * 2,
+        ("a delivery was given up", await given_up(open_in, tmp_path)),
+    ]
+
+
+async def given_up(open_in: Open, folder: Path) -> dict[str, str]:
+    """Answer what has to be said of the handler's delivery."""
+    async with stand_on(open_in, folder) as stand:
+        (dead,) = await stand.deliveries(endpoint=HANDLER.id)
+        return {
+            "delivery": dead.id,
+            "event": dead.event,
+            "type": dead.type,
+            "endpoint": HANDLER.id,
+            "reason": "the handler was running in 3 crashes",
+        }
+
+
 async def test_a_handler_that_ran_in_three_crashes_is_a_dead_letter(open_in: Open, tmp_path: Path) -> None:
     assert await crash(open_in, tmp_path, 3) == [Status.PENDING, Status.PENDING, Status.FAILED]
     async with stand_on(open_in, tmp_path) as stand:

@@ -4,7 +4,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,34 @@ async def test_a_row_is_decrypted_once_not_at_every_delivery(tmp_path: Path) -> 
         assert (await stand.sent()).destination is first.destination
 
 
+async def test_what_was_deleted_stands_in_the_journal_no_longer(tmp_path: Path) -> None:
+    async with stand_on(sqlite, tmp_path) as stand:
+        await create(stand)
+        await stand.store.delete_endpoint("ep_1", None)
+        assert "find-me-2" in on_disk(tmp_path)
+        await stand.store.forget_deleted()
+        assert "find-me" not in on_disk(tmp_path)
+
+
+def on_disk(folder: Path) -> str:
+    return b"".join(path.read_bytes() for path in folder.glob("hookd.db*")).decode("latin-1")
+
+
+async def test_the_journal_is_not_waited_for_while_another_reads_it(tmp_path: Path) -> None:
+    async with stand_on(sqlite, tmp_path) as stand:
+        await create(stand)
+        with closing(sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM endpoints").fetchall()
+            await stand.store.delete_endpoint("ep_1", None)
+            waits = await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout").fetchall())
+            await stand.store.forget_deleted()
+            assert await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout").fetchall()) == waits
+            await stand.accept()
+        await stand.store.forget_deleted()
+        assert "find-me" not in on_disk(tmp_path)
+
+
 async def test_a_deleted_endpoint_leaves_nothing(tmp_path: Path) -> None:
     async with stand_on(encrypted, tmp_path) as stand:
         await create(stand)
@@ -213,6 +241,7 @@ async def test_what_is_not_under_the_first_key_is_said_at_the_start(
         async with stand_on(under(*after), tmp_path):
             pass
     assert [record.getMessage().partition(";")[2] for record in caplog.records] == [" run hookd migrate --rekey"] * said
+    assert [vars(record)["fields"] for record in caplog.records] == [{"file": str(tmp_path / "hookd.db")}] * said
 
 
 # What was tampered with.

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 
 from hookd.errors import Unavailable
 from hookd.model import Status
-from tests.store.stand import Open, Stand, stand_on
+from hookd.store.files import FileError
+from tests.crash.waiting import until
+from tests.store.stand import PATIENCE, Open, Stand, stand_on
 
 GONE = "was removed or replaced; restore it or restart hookd"
 
@@ -120,6 +123,19 @@ async def test_what_the_removed_journal_held_is_kept(stand: Stand, path: Path) -
     with pytest.raises(Unavailable):
         await stand.store.notice()
     assert events(left_by_a_kill(path)) == [accepted.event]
+
+
+async def test_a_commit_under_way_when_a_file_is_missed_does_not_hide_that(stand: Stand, path: Path) -> None:
+    await stand.store.notice()
+    path.with_name("hookd.db-wal").unlink()
+    held = threading.Event()
+    await stand.store._writer.run(lambda raw: raw.set_trace_callback(lambda _: held.wait(PATIENCE) and None))
+    begun = stand.store.accept(stand.draft())
+    await until(lambda: not stand.store._committer._writes, "the commit begins")
+    stand.store._committer.suffer(FileError("missed"))
+    held.set()
+    await begun
+    assert GONE in await refused(stand) or stand.store.fault == "missed"
 
 
 async def test_a_renamed_file_holds_all_that_was_acknowledged(stand: Stand, path: Path) -> None:
@@ -237,6 +253,76 @@ def kept(journal: Path) -> bool:
     """Say whether there is something in it, for its owner alone."""
     found = journal.stat()
     return found.st_size > 0 and found.st_mode & 0o777 == 0o600
+
+
+def contents(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def cut_off(journal: Path) -> None:
+    os.truncate(journal, 0)
+
+
+def cut_in_half(journal: Path) -> None:
+    os.truncate(journal, journal.stat().st_size // 2)
+
+
+CUT = "was cut short, commits that it held are lost; stop hookd and restore a backup, or go on with what is left"
+
+
+@pytest.mark.parametrize("how", [cut_off, cut_in_half])
+async def test_nothing_is_acknowledged_where_the_journal_was_cut_short(
+    open_in: Open, path: Path, how: Callable[[Path], None]
+) -> None:
+    journal = path.with_name("hookd.db-wal")
+    async with stand_on(open_in, path.parent) as stand:
+        await checkpointed(stand)
+        await stand.accept(payload=b"x" * 100_000)
+        how(journal)
+        rest, before = contents(journal), contents(path)
+        assert await refused(stand) == f"the journal {journal} {CUT}"
+    assert contents(path) == before, "nothing is applied to it that is not whole"
+    assert contents(path.with_name("hookd.db-wal.orphan")) == rest
+    assert len(events(path)) == 1
+    async with stand_on(open_in, path.parent) as stand:
+        await stand.accept()
+
+
+@pytest.mark.parametrize("how", [cut_off, cut_in_half])
+async def test_a_journal_that_was_cut_short_is_noticed_while_nothing_is_written(
+    stand: Stand, path: Path, how: Callable[[Path], None]
+) -> None:
+    await stand.accept()
+    how(path.with_name("hookd.db-wal"))
+    with pytest.raises(Unavailable, match=CUT):
+        await stand.store.notice()
+    assert CUT in str(stand.store.fault)
+
+
+async def test_a_journal_that_was_cut_short_in_the_midst_of_a_commit_is_noticed(stand: Stand, path: Path) -> None:
+    await stand.accept()
+    cut_off(path.with_name("hookd.db-wal"))
+    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA user_version = 2"))
+    with pytest.raises(Unavailable, match=CUT):
+        await stand.store.notice()
+
+
+async def test_others_may_empty_the_journal_all_the_time(stand: Stand, path: Path) -> None:
+    enough = threading.Event()
+
+    def empty_it() -> None:
+        with closing(sqlite3.connect(path, timeout=PATIENCE)) as other:
+            while not enough.wait(0.001):
+                checkpoint(other)
+
+    emptying = asyncio.get_running_loop().run_in_executor(None, empty_it)
+    try:
+        for _ in range(100):
+            await stand.accept()
+            await stand.store.notice()
+    finally:
+        enough.set()
+        await emptying
 
 
 def checkpoint(other: sqlite3.Connection) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Status
-from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store
+from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store, upkeep
 from hookd.store.sqlite import FileLock, _expand, _joined, _step, connect, migrations, owner_mark, schema
 from hookd.store.statement import Query, Steps, statements
 from hookd.store.vault import PLAIN
@@ -173,6 +173,19 @@ async def test_a_file_has_one_owner(open_in: Open, tmp_path: Path) -> None:
         pass
 
 
+async def test_a_file_with_a_second_name_is_refused_under_either(open_in: Open, tmp_path: Path) -> None:
+    path, second = tmp_path / "hookd.db", tmp_path / "second.db"
+    async with stand_on(open_in, tmp_path):
+        second.hardlink_to(path)
+        assert f"{second} has 2 names (hard links)" in await refused(second)
+        with pytest.raises(StartError, match="2 names"):
+            upkeep.migrate(second)
+    assert f"{path} has 2 names (hard links)" in await refused(path)
+    second.unlink()
+    async with stand_on(open_in, tmp_path):
+        pass
+
+
 async def test_what_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "hookd.db"
     path.write_text("dear diary, " * 1000)
@@ -220,7 +233,8 @@ async def test_a_lock_that_can_not_be_written(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert "No such file or directory" in await refused(tmp_path / "missing" / "hookd.db")
+    folder = tmp_path / "missing"
+    assert f"there is no folder {folder}; make it" in await refused(folder / "hookd.db")
 
 
 async def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:

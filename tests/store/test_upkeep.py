@@ -284,16 +284,24 @@ async def test_a_store_from_before_there_were_keys(tmp_path: Path) -> None:
         assert await read_all(stand) == [replace(ENDPOINT, event_types=("*",))]
 
 
-async def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
+async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    (tmp_path / "hookd.db").touch()
     assert upkeep.migrate(tmp_path / "hookd.db") == (0, migrations()[-1][0])
     async with stand_on(under(), tmp_path) as stand:
         await stand.endpoint()
 
 
-@pytest.mark.parametrize("place", ["missing/hookd.db", "."])
-def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("change", [upkeep.migrate, lambda path: upkeep.rekey(path, BOTH, no_pause)])
+@pytest.mark.parametrize("place", ["hookd.db", "missing/hookd.db"])
+def test_where_there_is_no_store_none_is_made(tmp_path: Path, place: str, change: Callable[[Path], object]) -> None:
+    with pytest.raises(HookdError, match="there is no store at"):
+        change(tmp_path / place)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_where_no_file_can_be(tmp_path: Path) -> None:
     with pytest.raises(HookdError, match="unable to open database file"):
-        upkeep.migrate(tmp_path / place)
+        upkeep.migrate(tmp_path)
 
 
 async def test_what_is_no_database_is_said(tmp_path: Path) -> None:

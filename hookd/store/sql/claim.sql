@@ -65,8 +65,8 @@ UPDATE outbox SET stop = 'the endpoint is disabled: ' || (SELECT state_reason FR
 WHERE status = 'sending' AND status <> 'delivered' AND stop IS NULL
     AND +endpoint IN (SELECT id FROM endpoints WHERE state = 'disabled');
 
--- name: count_stopped
-SELECT count(*) FROM outbox WHERE status = 'sending' AND status <> 'delivered' AND stop IS NOT NULL;
+-- name: count_sending
+SELECT count(*), count(stop) FROM outbox WHERE status = 'sending' AND status <> 'delivered';
 
 -- name: recover_crashed
 UPDATE outbox SET
