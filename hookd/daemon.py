@@ -61,7 +61,7 @@ class Daemon:
         self._rng = random.Random(os.urandom(16))  # noqa: S311 - ids and jitter; secrets come from os.urandom
         self._ids = self._fresh_ids()
         self._metrics = Metrics()
-        self._lanes = Lanes(settings.delivery.max_in_flight, settings.delivery.per_endpoint, self._clock())
+        self._lanes = Lanes(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
         self._box = SiteBox(_site(settings))
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()

@@ -76,12 +76,9 @@ class Lanes:
         self,
         max_in_flight: int,
         per_endpoint: int,
-        started_at: int = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`started_at` (epoch ms) is when the process began, which knows of no attempt before."""
         self._per_endpoint = per_endpoint
-        self._started_at = started_at
         self._monotonic = monotonic
         self._began = monotonic()
         self._all = Lane("", max_in_flight)
@@ -123,15 +120,18 @@ class Lanes:
         lane.limit = 1 if broken else destination.max_in_flight or self._per_endpoint
         lane.ahead = isinstance(destination, Endpoint) and not exact
         if destination.rate_limit is not None and lane.bucket is None:
-            lane.bucket = self._bucket(destination, destination.rate_limit, heard_of=lane.known)
+            lane.bucket = self._bucket(lane, destination.rate_limit)
         lane.rate = destination.rate_limit
         lane.known = True
         return lane
 
-    def _bucket(self, destination: Destination, limit: RateLimit, *, heard_of: bool) -> Bucket:
+    def welcome(self, destination: Destination) -> None:
+        """Know a destination that has just been made, so that no earlier process can have sent to it."""
+        self._lane(destination.id).known = True
+
+    def _bucket(self, lane: Lane, limit: RateLimit) -> Bucket:
         """Fill a bucket, but for a destination to which an earlier process may have sent a moment ago."""
-        is_new = isinstance(destination, Endpoint) and destination.created_at >= self._started_at
-        return full(limit, self._monotonic()) if heard_of or is_new else Bucket(0.0, self._began)
+        return full(limit, self._monotonic()) if lane.known else Bucket(0.0, self._began)
 
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for a new delivery, unless older ones are due or the lane is full."""

@@ -47,8 +47,9 @@ class World:
     """Until when the breakers that are not closed let nothing through."""
 
     def __post_init__(self) -> None:
-        started_at = ENDPOINT.created_at + (not self.is_new)
-        self.lanes = Lanes(self.all, self.each, started_at, monotonic=lambda: self.now / 1000)
+        self.lanes = Lanes(self.all, self.each, monotonic=lambda: self.now / 1000)
+        for name in NAMES if self.is_new else ():
+            self.lanes.welcome(self.endpoint(name))
         self.ahead = Ahead(self.lanes)
         self.buckets = {name: self.fresh(name, rate) for name, rate in self.rates.items()}
 

@@ -30,6 +30,9 @@ class Room(Protocol):
     def learn(self, destination: Destination) -> object:
         """Know what a destination now allows."""
 
+    def welcome(self, destination: Destination) -> None:
+        """Know a destination that has just been made."""
+
     def take(self, destination: Destination, now: int) -> bool:
         """Take a place for one delivery, if the destination has one and nothing older is due."""
 

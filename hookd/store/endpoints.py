@@ -39,6 +39,8 @@ def create(context: Context, endpoints: Sequence[Endpoint]) -> Steps[list[Endpoi
     for endpoint in endpoints:
         yield Query(SQL.insert, rows.endpoint_row(endpoint, context.directory.vault))
         yield from _subscribe(context, endpoint)
+        if context.room is not None and endpoint.rate_limit is not None:
+            context.room.welcome(endpoint)
     return list(endpoints)
 
 

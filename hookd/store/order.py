@@ -56,11 +56,13 @@ def settle(context: Context, lines: Iterable[Line]) -> Steps[None]:
 
 
 def arrange(context: Context, destination: Destination) -> Steps[None]:
-    """Give turns to all that waits for a destination, or take them away, as it is ordered or not."""
+    """Give turns to all that waits for a destination, or take them away, as it is ordered or not.
+
+    What came just before may have turns already, which count from the first of them.
+    """
     named = {"endpoint": destination.id}
-    if not destination.ordered:
-        yield Query(SQL.dissolve, named)
-    else:
+    yield Query(SQL.dissolve, named)
+    if destination.ordered:
         yield Query(SQL.line_up_waiting, named)
         yield Query(SQL.line_up_sending, named)
         found = yield Query(SQL.keys, named)
@@ -69,7 +71,7 @@ def arrange(context: Context, destination: Destination) -> Steps[None]:
 
 
 def is_arranged(destination: Destination) -> Steps[bool]:
-    """Say whether what waits for a destination has turns where it is ordered, and none where it is not."""
+    """Say whether all that waits or is being sent has turns where a destination is ordered, and none where not."""
     sql = SQL.out_of_line if destination.ordered else SQL.in_line
     return not (yield Query(sql, {"endpoint": destination.id}))
 

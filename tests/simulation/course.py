@@ -313,15 +313,16 @@ class Course:
             self._complain(f"{name}: {under_way[name]} under way of {len(sending)}, and nothing is done for {due[:1]}")
 
     def _is_throttled(self, name: str) -> bool:
-        """Say whether the rate allowed nothing a moment ago, where nothing was in hand at the start."""
+        """Say whether the rate allowed nothing a moment ago, if nothing was in hand when the daemon, or it, began."""
         setting, now = self.rates[name], self.loop.time()
         limit = setting.now
         if limit is None:
             return setting.spans[-1].until <= now
-        bucket = Bucket(0.0, self.started)
+        start = max(self.started, setting.since)
+        bucket = Bucket(0.0, start)
         for sending in self.receivers.sendings:
             if sending.target == name and sending.life == self.receivers.life:
-                bucket = taken(bucket, limit, max(sending.began, self.started))
+                bucket = taken(bucket, limit, max(sending.began, start))
         return tokens(bucket, limit, now - MOMENT - self.patience) < 1
 
     def _judge_lines(self, name: str, rows: list[Row]) -> None:

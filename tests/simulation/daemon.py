@@ -69,7 +69,7 @@ class Daemon:
     def _compose(self, ids: IdFactory) -> None:
         plan, metrics = self._plan, Metrics()
         time = asyncio.get_running_loop().time
-        self.lanes = Lanes(plan.max_in_flight, plan.per_endpoint, self._clock(), monotonic=time)
+        self.lanes = Lanes(plan.max_in_flight, plan.per_endpoint, monotonic=time)
         self.acceptor = Acceptor(self.store, metrics, self._clock, ids)
         self.deliverer = Deliverer(
             store=self.store,

@@ -18,7 +18,6 @@ from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Delivery, Destination, Handler, Status
 from hookd.store import Changes, Committed, DeliveryFilter, DeliveryRecord, Listing, Page
-from hookd.store.commit import Rank
 from tests.store.model import GOES_FIRST, Model, Row, Tried
 from tests.store.stand import DEDUPE, NOW, Stand, sqlite, stand_on
 
@@ -26,6 +25,8 @@ T = TypeVar("T")
 
 MEMORY = Path("/dev/shm")
 """Where a real file costs no real fsync, if the machine has such a place."""
+RANKS = {"change": 0, "claim": 2}
+"""Which groups of writes are carried out before the others, and after them."""
 ALL, EACH = 6, 3
 """What may be in flight, all together and for each destination."""
 
@@ -176,11 +177,12 @@ class Comparison(RuleBasedStateMachine):
         return asyncio.ensure_future(write.ask() or asyncio.sleep(0))
 
     def _judge(self, writes: Sequence[Write], answers: Sequence[Any]) -> None:
-        """Compare the answers in the order of a commit: group by group, changes of endpoints first, claims last."""
+        """Compare the answers in the order in which a commit carries writes out: group by group.
+
+        Changes of endpoints come first, so that all else knows of them, and claims last.
+        """
         groups: dict[str, list[tuple[Write, Any]]] = {}
-        ranks = {"change": Rank.FIRST, "claim": Rank.LAST}
-        pairs = zip(writes, answers, strict=True)
-        for write, answer in sorted(pairs, key=lambda pair: ranks.get(pair[0].group, Rank.USUAL)):
+        for write, answer in sorted(zip(writes, answers, strict=True), key=lambda pair: RANKS.get(pair[0].group, 1)):
             groups.setdefault(write.group, []).append((write, answer))
         for group in groups.values():
             self.model.record([write.tried for write, _ in group if write.tried is not None], self._expect_claims)
@@ -275,9 +277,13 @@ class Comparison(RuleBasedStateMachine):
                 endpoint.failing_since,
                 endpoint.failing_attempts,
             ) == expected
-            blocked_until = max(endpoint.breaker.blocked_until or 0, self.clock[0])
-            assert (endpoint.breaker.opened_at, endpoint.breaker.openings) == (target.opened_at, target.openings)
-            assert blocked_until == max(target.blocked_until, self.clock[0])
+            breaker = endpoint.breaker
+            expected_breaker = (target.opened_at, target.openings, max(target.blocked_until, self.clock[0]))
+            assert (
+                breaker.opened_at,
+                breaker.openings,
+                max(breaker.blocked_until or 0, self.clock[0]),
+            ) == expected_breaker
             assert endpoint.ordered is target.ordered
             assert set(secrets) <= set(target.secrets)
             assert (secrets[0], endpoint.url) == (target.secrets[0], target.url)

@@ -300,6 +300,8 @@ class Model:
         target = self.endpoints.get(tried.row.target)
         if target is None:
             return
+        if target.blocked_until <= self.now:
+            target.blocked_until = 0
         if tried.outcome is Outcome.SUCCESS:
             target.failing_since, target.failing_attempts = None, 0
             self._close(target, tried)
@@ -325,7 +327,8 @@ class Model:
         """
         opens = target.opened_at is not None or target.failing_attempts >= BREAKER.failures
         is_blocked, was_closed = target.blocked_until > self.now, target.opened_at is None
-        target.blocked_until = max(target.blocked_until, self.now + tried.pause)
+        if tried.pause:
+            target.blocked_until = max(target.blocked_until, self.now + tried.pause)
         if is_blocked or not opens:
             return
         wait = min(BREAKER.longest, BREAKER.wait * 2**target.openings)

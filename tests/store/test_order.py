@@ -263,6 +263,31 @@ async def test_a_handler_is_ordered_by_its_configuration_also_for_what_waits(ope
         assert events(await stand.claim(HANDLER.id)) == made
 
 
+async def test_a_handler_becomes_ordered_while_one_is_being_sent_and_nothing_waits(stand: Stand) -> None:
+    await stand.handlers(HANDLER)
+    await stand.accept()
+    (delivery,) = await stand.claim(HANDLER.id)
+    await stand.handlers(ORDERED)
+    stand.store.room = stand.lanes
+    await stand.accept()
+    assert await stand.statuses() == [Status.SENDING, Status.PENDING]
+    await stand.end(delivery)
+    assert await stand.statuses() == [Status.DELIVERED, Status.SENDING]
+
+
+async def test_what_comes_before_a_handlers_order_is_arranged_does_not_overtake(stand: Stand) -> None:
+    await stand.handlers(HANDLER)
+    made = [(await stand.accept()).event for _ in range(2)]
+    stand.store._directory.handlers = {ORDERED.id: ORDERED}  # as it is while the commit that arranges is under way
+    made += [(await stand.accept()).event]
+    await stand.handlers(ORDERED)
+    went: list[str] = []
+    while claimed := await stand.claim(HANDLER.id):
+        went += events(claimed)
+        await stand.end(claimed[0])
+    assert went == made
+
+
 async def test_an_ordered_handler_that_crashes_the_process_holds_up_the_others_until_it_is_given_up(
     open_in: Open, tmp_path: Path
 ) -> None:

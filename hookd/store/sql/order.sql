@@ -56,7 +56,12 @@ SELECT DISTINCT endpoint, ordering_key FROM outbox WHERE endpoint = :endpoint AN
 SELECT 1 FROM outbox WHERE endpoint = :endpoint AND turn IS NOT NULL LIMIT 1;
 
 -- name: out_of_line
-SELECT 1 FROM outbox WHERE endpoint = :endpoint AND status = 'pending' AND held = 0 AND turn IS NULL LIMIT 1;
+SELECT 1 FROM (
+    SELECT 1 FROM outbox WHERE endpoint = :endpoint AND status = 'pending' AND held = 0 AND turn IS NULL
+    UNION ALL
+    SELECT 1 FROM outbox
+    WHERE status = 'sending' AND status <> 'delivered' AND +endpoint = :endpoint AND turn IS NULL
+) LIMIT 1;
 
 -- name: keys_sending
 SELECT DISTINCT endpoint, ordering_key FROM outbox
