@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
+from tests.crash.client import KEYS, ordering_key
 from tests.crash.image import Image, Key
 from tests.crash.moments import GIVEN_UP, STUCK_AFTER
 from tests.crash.scene import Scene
@@ -23,6 +25,7 @@ def judge(scene: Scene, end: Image, attempts: Attempts) -> list[str]:
         *_recorded(scene, end, attempts),
         *_made_again(scene),
         *_given_up(scene, end),
+        *_in_order(scene, end),
     ]
 
 
@@ -86,6 +89,21 @@ def _made_again(scene: Scene) -> Iterator[str]:
         ]
         if not again:
             yield f"{arrival}: was not made again"
+
+
+def _in_order(scene: Scene, end: Image) -> Iterator[str]:
+    """In each line events come in the order of their commits; one comes again only directly after itself."""
+    places = {event: place for place, event in enumerate(end.events)}
+    for endpoint in scene.ordered:
+        for key in KEYS:
+            line = [each for each in scene.witnesses[endpoint].arrivals if ordering_key(each.event) == key]
+            for earlier, later in pairwise(line):
+                if places[earlier.event] > places[later.event]:
+                    yield f"{endpoint}, key {key!r}: {later} came after {earlier}"
+                if earlier.event != later.event and earlier.answer != 200:
+                    yield f"{endpoint}, key {key!r}: {later} came although {earlier} had not succeeded"
+                if earlier.event == later.event and earlier.answer == 200 and earlier.life == later.life:
+                    yield f"{endpoint}, key {key!r}: {later} came although {earlier} had succeeded in that life"
 
 
 def _given_up(scene: Scene, end: Image) -> Iterator[str]:

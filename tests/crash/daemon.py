@@ -24,6 +24,7 @@ port = 0
 timeout = "60s"
 max_in_flight = {MAX_IN_FLIGHT}
 per_endpoint = {PER_ENDPOINT}
+breaker = "off"
 retry = ["50ms", "100ms", {", ".join(['"200ms"'] * 38)}]
 
 [network]

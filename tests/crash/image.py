@@ -31,6 +31,7 @@ class Image:
 
     integrity: str
     events: list[str]
+    """In the order of their commits."""
     inbound: list[bytes]
     """The payloads of inbound events."""
     deliveries: list[tuple[Key, Row]]
@@ -70,7 +71,7 @@ def read(database: Path) -> Image:
         deliveries = [(Key(*row[:2]), Row(*row[2:])) for row in connection.execute(DELIVERIES)]
         return Image(
             integrity="; ".join(_column(connection.execute("PRAGMA integrity_check"))),
-            events=_column(connection.execute("SELECT id FROM events")),
+            events=_column(connection.execute("SELECT id FROM events ORDER BY sequence")),
             inbound=_column(connection.execute("SELECT payload FROM events WHERE origin = 'inbound'")),
             deliveries=deliveries,
             outbox=dict(deliveries),

@@ -14,7 +14,18 @@ from tests.crash.client import Client, Partner, Producer
 from tests.crash.daemon import PER_ENDPOINT, Daemon
 from tests.crash.image import Key
 from tests.crash.waiting import until, until_answered
-from tests.crash.witness import Alternating, Arrival, Holding, Slow, Temper, Witness, failing, read_ledger, steady
+from tests.crash.witness import (
+    Alternating,
+    Arrival,
+    Faltering,
+    Holding,
+    Slow,
+    Temper,
+    Witness,
+    failing,
+    read_ledger,
+    steady,
+)
 
 SLOW_LIMIT = 48
 """What the slow receiver allows in flight; more than others, so that it keeps up."""
@@ -37,6 +48,8 @@ class Scene:
     """By endpoint."""
     steady: str
     """The endpoint that also gets what the partner sends, and hookd's own reports."""
+    ordered: list[str]
+    """The endpoints that get everything in order, key by key."""
     audit: Audit
     book: Path
     wanted: int
@@ -93,9 +106,11 @@ async def staged(folder: Path, rng: random.Random, wanted: int, lives: int) -> A
         await daemon.start()
         await daemon.ready()
 
-        async def receiver(temper: Temper, event_types: list[str], limit: int = PER_ENDPOINT) -> tuple[str, Witness]:
+        async def receiver(
+            temper: Temper, event_types: list[str], limit: int = PER_ENDPOINT, **more: object
+        ) -> tuple[str, Witness]:
             witness = await stack.enter_async_context(Witness(temper, lambda: daemon.life))
-            endpoint = await client.register(witness.url(), event_types, limit)
+            endpoint = await client.register(witness.url(), event_types, limit, **more)
             limits[endpoint] = limit
             return endpoint, witness
 
@@ -106,6 +121,11 @@ async def staged(folder: Path, rng: random.Random, wanted: int, lives: int) -> A
             await receiver(failing, PUBLISHED),
             await receiver(Alternating(), PUBLISHED),
             await receiver(holding, PUBLISHED),
+            await receiver(steady, PUBLISHED, rate_limit="400/s burst 50"),
+        ]
+        ordered = [
+            await receiver(Faltering(97), PUBLISHED, ordered=True),
+            await receiver(steady, PUBLISHED, ordered=True, rate_limit="400/s burst 50"),
         ]
         producer, partner = Producer(client), Partner(client)
         yield Scene(
@@ -115,7 +135,8 @@ async def staged(folder: Path, rng: random.Random, wanted: int, lives: int) -> A
             producer=producer,
             partner=partner,
             holding=holding,
-            witnesses=dict([first, *others]),
+            witnesses=dict([first, *others, *ordered]),
+            ordered=[endpoint for endpoint, _ in ordered],
             steady=first[0],
             audit=Audit(Promises(producer.told, partner.told), limits),
             book=folder / "ledger.jsonl",

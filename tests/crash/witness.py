@@ -115,6 +115,18 @@ class Slow:
         return None  # the daemon has died over it
 
 
+class Faltering:
+    """Refuses one attempt of so many."""
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._count = 0
+
+    async def __call__(self, _connection: Connection, _arrival: Arrival) -> int:
+        self._count += 1
+        return 503 if self._count % self._each == 0 else 200
+
+
 class Alternating:
     """Closes every other connection without an answer."""
 
