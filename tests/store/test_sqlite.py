@@ -5,6 +5,7 @@ import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Status
 from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store, upkeep
+from hookd.store.rows import endpoint_row
 from hookd.store.sqlite import FileLock, _expand, _joined, _step, connect, migrations, owner_mark, schema
 from hookd.store.statement import Query, Steps, statements
 from hookd.store.vault import PLAIN
-from tests.store.stand import Open, Stand, stand_on
+from tests.nouns import ENDPOINT
+from tests.store.stand import Open, Stand, sqlite, stand_on
 
 FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "prune", "record", "replay")
 FRAGMENTS = {("claim", "oldest_of_lane"), ("deliveries", "columns"), ("endpoints", "page"), ("events", "page_columns")}
@@ -310,3 +313,34 @@ def spoil(path: Path) -> None:
         length = file.seek(0, 2)
         file.seek(4096)
         file.write(b"\xff" * (length - 4096))
+
+
+async def test_what_waits_in_a_file_of_a_former_schema_goes_on(tmp_path: Path) -> None:
+    raw = sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)
+    raw.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    for number, sql in migrations()[:2]:
+        raw.executescript(f"{sql}\nPRAGMA user_version = {number};")
+    endpoint = endpoint_row(ENDPOINT, PLAIN)
+    columns = [row[1] for row in raw.execute("PRAGMA table_info(endpoints)") if row[1] != "sequence"]
+    places = ", ".join(f":{column}" for column in columns)
+    raw.execute(f"INSERT INTO endpoints ({', '.join(columns)}) VALUES ({places})", endpoint)
+    for number in (1, 2):
+        event = (f"evt_{number}", "", "a", "published", b"{}", "application/json", 5)
+        raw.execute(
+            "INSERT INTO events (id, tenant, type, origin, payload, content_type, created_at) VALUES (?,?,?,?,?,?,?)",
+            event,
+        )
+        row = (f"dlv_{number}", number, "ep_1", "", "a", "pending" if number == 1 else "sending", 5, 5)
+        raw.execute(
+            "INSERT INTO outbox (id, event, endpoint, tenant, type, status, due_at, created_at)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            row,
+        )
+    raw.close()
+    async with stand_on(sqlite, tmp_path) as stand:
+        await stand.recover()
+        await stand.store.change_endpoint("ep_1", None, lambda before: replace(before, ordered=True))
+        (delivery,) = await stand.claim()
+        assert (delivery.id, delivery.event.payload) == ("dlv_1", b"{}")
+        await stand.end(delivery)
+        assert [each.id for each in await stand.claim()] == ["dlv_2"]
