@@ -79,13 +79,13 @@ def _store(context: Context, before: Endpoint, after: Endpoint) -> Steps[Endpoin
     if after.event_types != before.event_types:
         yield Query(SQL.unsubscribe, {"id": after.id})
         yield from _subscribe(context, after)
+    if after.ordered != before.ordered:
+        yield from arrange(context, after)
     if after.state is EndpointState.DISABLED and before.state is not EndpointState.DISABLED:
         return (yield from disable(context, after, after.state_reason or "by hand"))
     woken = after.state is EndpointState.ACTIVE and before.state is not EndpointState.ACTIVE
     if woken:
         after = replace(after, failing_since=None, failing_attempts=0)
-    if after.ordered != before.ordered:
-        yield from arrange(context, after)
     if woken or after.url != before.url:
         return (yield from hasten(context, after))
     yield from _update(context, after)

@@ -236,6 +236,17 @@ async def test_disabling_cancels_all_of_it_and_what_comes_later_begins_anew(stan
     assert await finish(stand) == [later]
 
 
+async def test_one_that_becomes_ordered_as_it_is_disabled_waits_for_what_is_being_sent(stand: Stand) -> None:
+    await ordered(stand, 1, ordered=False)
+    delivery = await one(stand)
+    await change(stand, ordered=True, state=EndpointState.DISABLED)
+    await change(stand, state=EndpointState.ACTIVE)
+    later = (await stand.accept()).event
+    assert await stand.claim() == []
+    await stand.end(delivery)
+    assert await finish(stand) == [later]
+
+
 async def test_a_deleted_endpoint_leaves_nothing_waiting(stand: Stand) -> None:
     await ordered(stand, 3)
     delivery = await one(stand)
