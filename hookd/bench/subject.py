@@ -113,17 +113,25 @@ class Subject:
             return answer
 
 
+_WITHOUT_LIMITS = """\
+max_in_flight = {in_flight}
+per_endpoint = {in_flight}
+breaker = "off"
+"""
+
+
 @contextlib.asynccontextmanager
 async def subject(
     directory: Path, *, level: str = "warning", in_flight: int | None = IN_FLIGHT
 ) -> AsyncIterator[Subject]:
     """Run a daemon on the store in the directory, made where there is none, and wait until it is ready.
 
-    `in_flight` bounds its attempts, all together and for one endpoint; None leaves it the limits of its own.
+    `in_flight` bounds its attempts, all together and for one endpoint, and nothing else does; None leaves it the limits
+    and the breaker that it ships with.
     """
     port = _free_port()
     config = directory / "config.toml"
-    delivery = "" if in_flight is None else f"max_in_flight = {in_flight}\nper_endpoint = {in_flight}"
+    delivery = "" if in_flight is None else _WITHOUT_LIMITS.format(in_flight=in_flight)
     config.write_text(_CONFIG.format(port=port, delivery=delivery, level=level))
     log = directory / "hookd.log"
     command = [sys.executable, "-m", "hookd", "run", "--config", str(config)]
