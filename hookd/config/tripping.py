@@ -49,5 +49,5 @@ def _show(policy: BreakerPolicy) -> str:
     return "{ " + ", ".join(f"{key} = {kind.show(getattr(policy, key))}" for key, kind in KEYS.items()) + " }"
 
 
-EXPECTED = f'"{OFF}" or a table such as {{ failures = 10, wait = "10s" }}'
+EXPECTED = f'"{OFF}" or a table such as {{ failures = 20, wait = "10s" }}'
 TRIPPING = Kind(EXPECTED, _read, _show)

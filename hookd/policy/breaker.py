@@ -46,7 +46,7 @@ class Tally(Struct, frozen=True):
 
 CLOSED = Breaker()
 
-USUAL = BreakerPolicy(failures=10, share=0.75, least=20, window=60_000, wait=10_000, longest=300_000)
+USUAL = BreakerPolicy(failures=20, share=0.75, least=40, window=60_000, wait=10_000, longest=300_000)
 NEVER = BreakerPolicy(failures=sys.maxsize, share=2.0, least=1, window=1, wait=1, longest=1)
 """Opens never."""
 
