@@ -23,6 +23,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOKEN = "hookd_a-token-that-nobody-prints"
 CONFIG = f"""\
 {LOOPBACK}
+[delivery]
+breaker = "off"
+
 [[sources]]
 name = "shop"
 path = "/shop"
