@@ -32,7 +32,7 @@ def test_who_comes_for_each_token_a_little_late_gets_the_whole_rate(limit: RateL
     delay = min(late, room) / limit.per_second * 0.99
     now, bucket, count = 0.0, Bucket(0.0, 0.0), 0
     while count < 200:
-        now += seconds_until(bucket, limit, 1, now) + delay
+        now += max(seconds_until(bucket, limit, 1, now), 1e-9) + delay
         while tokens(bucket, limit, now) >= 1:
             bucket, count = taken(bucket, limit, now), count + 1
     assert now <= (count + 1) / limit.per_second + 1e-6
