@@ -86,7 +86,7 @@ class Lanes:
         self._timers: list[tuple[int, str]] = []
         self._timed: set[tuple[int, str]] = set()  # the same, so that no timer is set twice
         self._ready: OrderedDict[str, Lane] = OrderedDict()
-        self._short: dict[str, Lane] = {}  # those that are due, and that the attempts of others leave no room
+        self._short: OrderedDict[str, Lane] = OrderedDict()  # due, but the attempts of others leave them no room
 
     @property
     def in_flight(self) -> int:
@@ -269,11 +269,12 @@ class Lanes:
         together are nearly full, what is left is shared, so that no backlog takes everything, again and again; one
         that is only short of that comes back when any attempt ends.
         """
-        self._ready.update(self._short)
-        self._short.clear()
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
         most = min(most, self.left)
+        for _ in range(min(most, len(self._short))):  # the others have their turn at the next claim
+            identity, lane = self._short.popitem(last=False)
+            self._ready.setdefault(identity, lane)
         while self._ready and len(picked) < most:
             identity, lane = self._ready.popitem(last=False)
             if lane.due_at is None:
@@ -341,15 +342,19 @@ class Ahead(Generic[T]):
         """
         if ended in self._waiting:
             self._turns.setdefault(ended)
-        for lane in list(self._turns):
-            if self._lanes.full:
-                break
-            if lane in self._waiting and self._lanes.start(lane):
-                del self._turns[lane]
-                return self._take(lane)
-            if lane not in self._waiting or not self._lanes.is_short(lane):
-                del self._turns[lane]
-        return None
+        short: list[str] = []
+        item = None
+        while item is None and self._turns and not self._lanes.full:
+            lane, _ = self._turns.popitem(last=False)
+            if lane in self._waiting:
+                if self._lanes.start(lane):
+                    item = self._take(lane)
+                elif self._lanes.is_short(lane):
+                    short.append(lane)
+        for lane in reversed(short):
+            self._turns[lane] = None
+            self._turns.move_to_end(lane, last=False)
+        return item
 
     def _take(self, lane: str) -> T:
         waiting = self._waiting[lane]
