@@ -144,11 +144,11 @@ class Deliverer:
         for lane, due_at in changes.scanned.items():
             self._lanes.scanned(lane, due_at)
         for endpoint, reason in changes.disabled.items():
-            log.warning("an endpoint was disabled", extra=_fields(endpoint=endpoint, reason=reason))
+            wide(log, logging.WARNING, "an endpoint was disabled", endpoint=endpoint, reason=reason)
         for endpoint, error in changes.failing.items():
-            log.warning("an endpoint keeps failing and is left alone", extra=_fields(endpoint=endpoint, error=error))
+            wide(log, logging.WARNING, "an endpoint keeps failing and is left alone", endpoint=endpoint, error=error)
         for endpoint in changes.recovered:
-            log.warning("an endpoint that kept failing works again", extra=_fields(endpoint=endpoint))
+            wide(log, logging.WARNING, "an endpoint that kept failing works again", endpoint=endpoint)
         for lane in changes.touched:
             self._put_back(lane)
             self._lanes.reconsider(lane)
@@ -307,11 +307,7 @@ class Deliverer:
             task.cancel()
         if abandoned:
             await asyncio.wait(abandoned)
-            log.warning("attempts did not end in time and will be made again", extra=_fields(count=len(abandoned)))
+            wide(log, logging.WARNING, "attempts did not end in time and will be made again", count=len(abandoned))
             self._store.release(list(abandoned.values()))
         with suppress(Unavailable):  # the next start takes it all up as it would after a crash
             await self._store.flush()
-
-
-def _fields(**fields: object) -> dict[str, object]:
-    return {"fields": fields}

@@ -68,10 +68,7 @@ def bench(
     from hookd.bench.scenario import endure, measure
     from hookd.bench.wire import BenchError
 
-    if minutes is not None and scenario != "soak":
-        raise click.UsageError("--minutes is for the soak alone; the others take --rounds and --events")
-    if events is not None and scenario == "soak":
-        raise click.UsageError("--events is not for the soak, which takes --minutes and --rounds")
+    _expect_suitable(scenario, minutes, events)
     try:
         earlier = None if compare is None else read(compare, scenario)
     except BenchError as error:
@@ -86,6 +83,13 @@ def bench(
         click.echo(json.dumps(report.plain() | compared))
     else:
         click.echo(report.as_table() if comparison is None else f"{report.as_table()}\n\n{comparison.as_table()}")
+
+
+def _expect_suitable(scenario: str, minutes: float | None, events: int | None) -> None:
+    if minutes is not None and scenario != "soak":
+        raise click.UsageError("--minutes is for the soak alone; the others take --rounds and --events")
+    if events is not None and scenario == "soak":
+        raise click.UsageError("--events is not for the soak, which takes --minutes and --rounds")
 
 
 @contextlib.contextmanager

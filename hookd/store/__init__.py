@@ -298,8 +298,9 @@ class Store:
 
     async def replay(self, wanted: Replay) -> int:
         """Queue what an endpoint missed behind what waits for it; answer how many deliveries that comes to."""
-        after, last = await self._read(replay.span(wanted.since))
-        count, following = 0, after if after < last else None
+        first, last = await self._read(replay.span(wanted))
+        count = 0
+        following: int | None = first - 1
         while following is not None:
             stepped = await self._write(replay.replay, replay.Step(wanted, following, last))
             count, following = count + stepped.deliveries, stepped.after

@@ -71,8 +71,8 @@ def _destinations(context: Context, results: Sequence[Result]) -> Steps[dict[str
 
 def _go_on(context: Context, results: Sequence[Result], destinations: Mapping[str, Destination | None]) -> Steps[None]:
     """Claim at once what an ordered destination is sent next, so that each delivery costs it one commit, not two."""
-    deliveries = (each.delivery for each in results)
-    lines = [line for line in map(line_of, deliveries) if is_ordered(destinations[line.endpoint])]
+    in_order = (each.delivery for each in results if is_ordered(destinations[each.delivery.destination.id]))
+    lines = [line_of(delivery) for delivery in in_order]
     yield from settle(context, lines)
     if lines and context.room is not None:
         yield from claim(context, [list(dict.fromkeys(line.endpoint for line in lines))])

@@ -67,18 +67,10 @@ class _Candidate:
     status: Status | None
 
 
-def span(since: int) -> Steps[tuple[int, int]]:
-    """Answer behind which event those since a time begin, and which is the last."""
-    last = (yield Query(SQL.newest, {}))[0][0] or 0
-    low, high = 0, last + 1
-    while low < high:  # the first whose time is not before
-        middle = (low + high) // 2
-        found = yield Query(SQL.event_at, {"sequence": middle})
-        if found and found[0][1] < since:
-            low = found[0][0] + 1
-        else:
-            high = middle
-    return low - 1, last
+def span(wanted: Replay) -> Steps[tuple[int, int]]:
+    """Answer the first event of the time, and the last; the last is before the first where there is none."""
+    first, last = (yield Query(SQL.span, {"since": wanted.since, "until": wanted.until}))[0]
+    return first or 0, last or -1
 
 
 def replay(context: Context, steps: Sequence[Step]) -> Steps[list[Stepped | HookdError]]:

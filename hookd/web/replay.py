@@ -56,5 +56,4 @@ async def replay(call: Call) -> web.Response:
         statuses=asked.status,
         dry_run=asked.dry_run,
     )
-    await call.services.store.endpoint(call.id, call.caller.tenant)
     return answer({"deliveries": await call.services.store.replay(wanted), "dry_run": asked.dry_run})

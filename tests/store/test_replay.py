@@ -5,13 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hookd.errors import Conflict, NotFound
 from hookd.model import EndpointState, Outcome, Status
 from hookd.store import Replay
-from hookd.store.replay import AT_ONCE, span
+from hookd.store.replay import AT_ONCE
 from tests.store.stand import SECOND, Stand
 
 NEVER = ()
@@ -109,19 +107,11 @@ async def test_a_disabled_endpoint_and_one_that_is_not_there_are_refused(stand: 
         await stand.store.replay(Replay("ep_1", "acme", 0, stand.now))
 
 
-@given(st.lists(st.integers(0, 20), max_size=12), st.lists(st.booleans(), max_size=12), st.integers(0, 21))
-def test_the_first_event_since_a_time_is_found_among_gaps(times: list[int], kept: list[bool], since: int) -> None:
-    rows = [(number, at) for number, at in enumerate(sorted(times), start=1)]
-    rows = [row for row, keep in zip(rows, [*kept, *[True] * len(rows)], strict=False) if keep]
-    steps = span(since)
-    answer: Any = None
-    try:
-        while True:
-            query = steps.send(answer)
-            if "max(" in query.sql:
-                answer = [(max((number for number, _ in rows), default=None),)]
-            else:
-                answer = [row for row in rows if row[0] >= query.parameters["sequence"]][:1]  # type: ignore[union-attr]
-    except StopIteration as stop:
-        after, last = stop.value
-    assert [row for row in rows if after < row[0] <= last] == [row for row in rows if row[1] >= since]
+async def test_no_event_of_the_time_is_missed_where_the_clock_was_set_back(stand: Stand) -> None:
+    start = stand.now
+    for moment in (100, 20, 60, 10, 90):
+        stand.pass_time(start + moment - stand.now)
+        await stand.accept()
+    await stand.endpoint()
+    assert await replay(stand, start + 50, until=start + 100) == 2
+    assert await replay(stand, start + 200, until=start + 300) == 0

@@ -1,9 +1,6 @@
--- Events are in commit order, and so nearly in that of their times.
--- name: event_at
-SELECT sequence, created_at FROM events WHERE sequence >= :sequence ORDER BY sequence LIMIT 1;
-
--- name: newest
-SELECT max(sequence) FROM events;
+-- Where the clock was set back, events are not in the order of their times.
+-- name: span
+SELECT min(sequence), max(sequence) FROM events WHERE created_at >= :since AND created_at < :until;
 
 -- name: candidates
 SELECT events.sequence, events.type, events.origin, events.ordering_key, events.created_at, outbox.sequence,
