@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hookd.accept import Acceptor
+from hookd.ahead import Ahead
 from hookd.attempt import Poster
 from hookd.errors import Conflict, Unavailable
 from hookd.handlers import Runner
-from hookd.lanes import Ahead, Lanes
+from hookd.lanes import Lanes
 from hookd.logs import wide
 from hookd.metrics import Metrics
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Outcome, Status

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.lanes import HOLD, Ahead, Lanes
+from hookd.ahead import Ahead
+from hookd.lanes import HOLD, Lanes
 from hookd.model import Breaker, Endpoint, RateLimit
 from hookd.policy.rate import Bucket, full, seconds_until, taken
 from tests.nouns import ENDPOINT

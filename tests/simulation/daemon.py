@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hookd.accept import Acceptor
+from hookd.ahead import Ahead
 from hookd.deliver import Deliverer, Policy
 from hookd.handlers import Runner
 from hookd.ids import IdFactory
-from hookd.lanes import Ahead, Lanes
+from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, Handler
 from hookd.store import Committed, Store
