@@ -3,8 +3,6 @@
 import asyncio
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from standardwebhooks import Webhook
 
 from hookd.store.sqlite import migrations
 from hookd.store.upkeep import AT_ONCE
+from tests.cli.upkeep import command, ran
 from tests.daemons import LOOPBACK, Daemon, clean_environment, with_keys
 from tests.nouns import NEW_KEY, OLD_KEY, OTHER_KEY, in_base64
 from tests.receivers import Receiver, Request
@@ -27,17 +26,11 @@ DONE, LEFT = 21, 172
 """Endpoints that are under the new key from the beginning, and that are not."""
 
 
-def command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "hookd", "migrate", "--config", str(folder / "config.toml"), *arguments]
-
-
 def migrate(folder: Path, *arguments: str, status: int = 0) -> str:
     """Run the command, and answer what it says, which is never a key."""
-    done = subprocess.run(
-        command(folder, *arguments), env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == status, done.stderr
-    said, silent = (done.stdout, done.stderr) if status == 0 else (done.stderr, done.stdout.partition("schema")[0])
+    said, silent = ran("migrate", folder, *arguments, status=status)
+    if status:
+        silent = silent.partition("schema")[0]
     assert silent in ("", f"{folder}/hookd.db: ")
     for key in (NEW_KEY, OLD_KEY, OTHER_KEY):
         assert in_base64(key) not in said
@@ -184,7 +177,7 @@ async def killed_in_the_middle(folder: Path) -> None:
     """Start the command, and kill it after its first transaction, when it can't have ended its second."""
     with database(folder) as raw:
         raw.execute(HANG)
-    process = await asyncio.create_subprocess_exec(*command(folder, "--rekey"), env=clean_environment())
+    process = await asyncio.create_subprocess_exec(*command("migrate", folder, "--rekey"), env=clean_environment())
     try:
         async with asyncio.timeout(30):
             while DONE + AT_ONCE not in in_use(folder):
@@ -201,7 +194,7 @@ async def killed_in_the_middle(folder: Path) -> None:
 async def to_its_end(scene: Scene, folder: Path) -> str:
     """Run the command while events are published all the time; answer what it says."""
     process = await asyncio.create_subprocess_exec(
-        *command(folder, "--rekey"), env=clean_environment(), stdout=asyncio.subprocess.PIPE
+        *command("migrate", folder, "--rekey"), env=clean_environment(), stdout=asyncio.subprocess.PIPE
     )
     saying = asyncio.create_task(process.communicate())
     while not saying.done():

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from hookd.model import wall_clock
 from hookd.store.sqlite import migrations
+from tests.cli.upkeep import command, ran
 from tests.daemons import LOOPBACK, Daemon, clean_environment
 from tests.receivers import Receiver
 
@@ -26,17 +26,9 @@ PATIENCE = 30.0
 """Seconds after which what should have happened fails the test."""
 
 
-def command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "hookd", "prune", "--config", str(folder / "config.toml"), *arguments]
-
-
 def prune(folder: Path, *arguments: str, status: int = 0) -> str:
     """Run the command, and answer the one line that it says."""
-    done = subprocess.run(
-        command(folder, *arguments), env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == status, done.stderr
-    said, silent = (done.stdout, done.stderr) if status == 0 else (done.stderr, done.stdout)
+    said, silent = ran("prune", folder, *arguments, status=status)
     assert silent == ""
     assert said.count("\n") == 1
     return said
@@ -144,7 +136,7 @@ def test_what_is_no_database_is_one_line(tmp_path: Path) -> None:
 
 
 def test_help_shows_an_example(store: Path) -> None:
-    done = subprocess.run(command(store, "--help"), capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command("prune", store, "--help"), capture_output=True, text=True, timeout=60, check=True)
     assert "Example:\n    hookd prune --older-than 7d --dry-run\n" in done.stdout
 
 
@@ -161,7 +153,7 @@ async def test_killed_amid_a_step_it_leaves_whole_events(store: Path) -> None:
     fill(store, 500)
     with database(store) as raw:
         raw.execute(HANG)
-    process = await asyncio.create_subprocess_exec(*command(store), env=clean_environment())
+    process = await asyncio.create_subprocess_exec(*command("prune", store), env=clean_environment())
     try:
         async with asyncio.timeout(PATIENCE):
             while await asyncio.to_thread(writable, store):
