@@ -327,7 +327,7 @@ class Course:
 
     def _judge_lines(self, name: str, rows: list[Row]) -> None:
         """Of each line one waits to be claimed, or is being sent, and the others are held; without order none is."""
-        waiting = [row for row in rows if row.status == "pending"]
+        waiting = [row for row in rows if row.status == "pending" and not row.is_aside]
         for key in {row.ordering_key for row in waiting}:
             line = [row for row in rows if row.ordering_key == key and not row.is_aside]
             ordered = self.plan.orders[name] if name == HANDLER else line[0].ordered
