@@ -98,7 +98,7 @@ class Deliverer:
 
     async def run_once(self) -> None:
         """Claim once, from the lanes that are due and have room."""
-        lanes = self._lanes.pick(self._clock(), LANES_PER_CLAIM)
+        lanes = self._lanes.pick(self._clock(), LANES_PER_CLAIM, later=self._store.is_waiting)
         if not lanes:
             if self._lanes.squeezed and self._ahead.lanes:
                 self._put_all_back()
@@ -142,8 +142,8 @@ class Deliverer:
         self._metrics.deliveries.update(changes.concluded)
         for lane, at in changes.due.items():
             self._lanes.make_due(lane, at)
-        for lane, due_at in changes.scanned.items():
-            self._lanes.scanned(lane, due_at)
+        self._lanes.scanned(changes.scanned, self._clock())
+        self._lanes.ask_first(changes.unasked)
         for endpoint, reason in changes.disabled.items():
             wide(log, logging.WARNING, "an endpoint was disabled", endpoint=endpoint, reason=reason)
         for endpoint, error in changes.failing.items():
@@ -155,7 +155,7 @@ class Deliverer:
             self._lanes.reconsider(lane)
         for delivery in changes.claimed:
             self._begin(delivery)
-        if changes.due or changes.scanned or changes.touched:
+        if changes.due or changes.scanned or changes.unasked or changes.touched:
             self._wake.set()
 
     async def _rest(self) -> None:

@@ -4,7 +4,7 @@ import heapq
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hookd.model import Destination, Endpoint, RateLimit
@@ -50,6 +50,11 @@ class Lane:
     def claimed(self) -> int:
         """Deliveries that are claimed, under way or about to be."""
         return self.started - self.finished
+
+    @property
+    def soon(self) -> int:
+        """How many places will be free, beside those that are, by the time that a claim is committed."""
+        return self.pace // 2
 
     def wait(self, now: float) -> float:
         """Answer the seconds until the rate allows another attempt, beside those that are claimed already."""
@@ -217,12 +222,17 @@ class Lanes:
         lane = self._lane(identity)
         return self._share(lane) <= lane.running < lane.limit
 
-    def scanned(self, identity: str, due_at: int | None) -> None:
-        """Note what a claim found: when the lane is due next. Its pace is how many attempts ended meanwhile."""
-        if self._lane(identity).ahead:
-            for lane in (self._lane(identity), self._all):
-                lane.pace = min(max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4), 3 * lane.limit)
-        self.set_due(identity, due_at)
+    def scanned(self, found: Mapping[str, int | None], now: int) -> None:
+        """Note what a claim found: when each lane is due next. The pace is how many attempts ended meanwhile."""
+        lanes = [lane for lane in map(self._lane, found) if lane.ahead]
+        for lane in [*lanes, self._all] if lanes else ():
+            lane.pace = min(max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4), 8 * lane.limit)
+        for identity, due_at in found.items():
+            if due_at is not None and due_at <= now:
+                lane = self._ready[identity] = self._lane(identity)
+                lane.due_at = due_at
+            else:
+                self.set_due(identity, due_at)
 
     def make_due(self, identity: str, at: int) -> None:
         """Note that something waits in a lane, due at `at` (epoch ms)."""
@@ -250,6 +260,13 @@ class Lanes:
         if lane.due_at is not None:
             self._ready[identity] = lane
 
+    def ask_first(self, identities: Sequence[str]) -> None:
+        """Have lanes picked before all others: nothing was left for them when it was their turn."""
+        for identity in reversed(identities):
+            self.reconsider(identity)
+            if identity in self._ready:
+                self._ready.move_to_end(identity, last=False)
+
     def reconfigure(self, max_in_flight: int, per_endpoint: int) -> None:
         """Take new limits; what is in flight beyond them ends first."""
         self._all.limit = max_in_flight
@@ -259,8 +276,8 @@ class Lanes:
         """Answer when the next lane falls due (epoch ms); None while none will."""
         return self._timers[0][0] if self._timers else None
 
-    def pick(self, now: int, most: int) -> list[str]:
-        """Name lanes, longest ready first, that are due and have room.
+    def pick(self, now: int, most: int, *, later: bool = False) -> list[str]:
+        """Name lanes, longest ready first, that are due and have room; `later`: or will have when they are claimed.
 
         A full lane costs nothing here: it is dropped, and comes back when one of its attempts ends. Where all lanes
         together are nearly full, what is left is shared, so that no backlog takes everything, again and again; one
@@ -268,7 +285,7 @@ class Lanes:
         """
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
-        most = min(most, self.left)
+        most = min(most, self.left + (later and self._all.soon))
         for _ in range(min(most, len(self._short))):  # the others have their turn at the next claim
             identity, lane = self._short.popitem(last=False)
             self._ready.setdefault(identity, lane)
@@ -276,7 +293,7 @@ class Lanes:
             identity, lane = self._ready.popitem(last=False)
             if lane.due_at is None:
                 continue
-            if self._room(lane) <= 0:
+            if self._room(lane) + (later and lane.soon) <= 0:
                 if lane.claimed < lane.limit:
                     self._short[identity] = lane
             elif lane.due_at > now:

@@ -16,7 +16,7 @@ from hookd import logs
 from hookd.config import Settings
 from hookd.daemon import Daemon
 
-SWITCH_INTERVAL = 0.0002
+SWITCH_INTERVAL = 0.001
 """Seconds after which a busy event loop lets the store's thread have the interpreter, which it needs at every step."""
 
 COLLECT_AFTER = (20_000, 20, 100)

@@ -126,8 +126,7 @@ class World:
             self.lanes.hold(self.endpoint(name), len(due))
             self.waiting[name] = self.waiting[name][len(due) :]
             claimed += [name] * len(due)
-        for name in picked:
-            self.lanes.scanned(name, self.due_at(name))
+        self.lanes.scanned({name: self.due_at(name) for name in picked}, self.now)
         for name in claimed:
             self.begin(name)
         return picked

@@ -152,6 +152,11 @@ class Store:
         """Store an event and fan it out; Unavailable where too many wait for that."""
         return self._committer.take_in(accept, draft, len(draft.event.payload))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits for the next commit."""
+        return self._committer.is_waiting
+
     def claim(self, lanes: Sequence[str]) -> asyncio.Future[None]:
         """Claim from lanes; what was claimed comes through `on_commit`."""
         return self._committer.submit(claim.claim, lanes, Rank.LAST)

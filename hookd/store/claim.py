@@ -84,6 +84,9 @@ def _lanes(context: Context, wanted: Iterable[str]) -> Steps[dict[str, _Open]]:
     share = max(1, left // max(1, len(destinations)))
     found: dict[str, _Open] = {}
     for destination in destinations:
+        if left <= 0:
+            context.changes.unasked.append(destination.id)
+            continue
         found[destination.id] = _Open(destination, min(share, left, context.room.claimable(destination)))
         left -= found[destination.id].room
     return found

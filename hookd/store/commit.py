@@ -126,6 +126,11 @@ class Committer:
         return None if self._fault is None else str(self._fault)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether something is queued."""
+        return bool(self._writes)
+
+    @property
     def _damaged(self) -> bool:
         return isinstance(self._fault, DamagedError)
 

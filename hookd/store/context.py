@@ -62,6 +62,8 @@ class Changes:
     """Lanes that have something due, and when (epoch ms)."""
     scanned: dict[str, int | None] = field(default_factory=dict)
     """Lanes that were claimed from, and when they are due next, all of `due` considered."""
+    unasked: list[str] = field(default_factory=list)
+    """Lanes that were to be claimed from, and for which nothing was left."""
     touched: set[str] = field(default_factory=set)
     """Lanes whose destination has changed, or of which something that is being sent is to stop."""
     disabled: dict[str, str] = field(default_factory=dict)

@@ -108,6 +108,8 @@ class Comparison(RuleBasedStateMachine):
         self.acceptor = Acceptor(self.stand.store, Metrics(), lambda: self.clock[0], self.stand.ids)
         self.claimed: dict[str, Delivery] = {}
         self.direct: dict[str, Delivery] = {}
+        self.given_back: list[Row] = []
+        """Of these the places are free, and the release is yet to be committed."""
 
     def _note(self, committed: Committed) -> None:
         """Do what the delivery loop does with a commit, but for the attempts."""
@@ -116,8 +118,8 @@ class Comparison(RuleBasedStateMachine):
         self.concluded.update(changes.concluded)
         for lane, at in changes.due.items():
             self.lanes.make_due(lane, at)
-        for lane, due_at in changes.scanned.items():
-            self.lanes.scanned(lane, due_at)
+        self.lanes.scanned(changes.scanned, self.clock[0])
+        self.lanes.ask_first(changes.unasked)
         for lane in changes.touched:
             self.lanes.reconsider(lane)
         self.claimed |= {delivery.id: delivery for delivery in changes.claimed}
@@ -196,11 +198,16 @@ class Comparison(RuleBasedStateMachine):
 
     def _expect_claims(self, lanes: Sequence[str]) -> None:
         """Expect those to be claimed that have been due the longest, as many as there is room for, lane by lane."""
-        free = ALL - len(self.in_flight())
+        free, granted = ALL - len(self.in_flight()), 0
         for identity in filter(self.model.is_able, lanes):
+            if self._is_unasked(identity):
+                assert granted >= free
+                continue
             claim = self.lanes.claims.popleft()
             room, count = claim.room, claim.count
-            due, own = self.model.due(identity), len(self.in_flight(identity))
+            granted += room
+            due = self.model.due(identity)
+            own = sum(row not in self.given_back for row in self.in_flight(identity))
             assert claim.lane == identity
             assert min(room, len(due), free // len(lanes)) <= count <= min(room, len(due))
             target = self.model.target(identity)
@@ -209,11 +216,18 @@ class Comparison(RuleBasedStateMachine):
             for row in due[:count]:
                 row.status = Status.SENDING
 
+    def _is_unasked(self, identity: str) -> bool:
+        """Say whether nothing was left for a lane when it was its turn."""
+        asked = bool(self.lanes.claims) and self.lanes.claims[0].lane == identity
+        return identity in self.stand.commits[-1].changes.unasked and not asked
+
     def _expect_known(self, lanes: Sequence[str], changes: Changes) -> None:
         """Expect what is claimed to be whole, and lanes that were claimed from to know when they are due next."""
         assert not self.lanes.claims
         assert all(row.status is Status.SENDING for row in map(self._expect_whole, changes.claimed))
         for identity in filter(self.model.is_able, lanes):
+            if identity in changes.unasked:
+                continue
             waiting = self.model.waiting(identity)
             assert changes.scanned[identity] == min((row.due_at for row in waiting), default=None)
 

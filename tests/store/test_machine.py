@@ -204,9 +204,13 @@ class Contract(Comparison):
     def put_back(self, data: st.DataObject, more: bool) -> None:
         released = self._withdraw(data.draw(st.sampled_from(sorted(self.claimed, key=self.names.index))))
         row = self.row(released.id)
-        self.write(
-            Write("release", lambda: self.stand.store.release([released]), lambda _: self.model.release(row)), more
-        )
+        self.given_back.append(row)
+
+        def compare(_: None) -> None:
+            self.model.release(row)
+            self.given_back.remove(row)
+
+        self.write(Write("release", lambda: self.stand.store.release([released]), compare), more)
 
     # What people do.
 
