@@ -398,6 +398,51 @@ def test_new_limits_hold_at_once_and_what_is_beyond_them_ends_first() -> None:
     assert (world.lanes.left, world.lanes.claimable(world.endpoint("b"))) == (1, 1)
 
 
+def test_lanes_for_which_nothing_was_left_are_picked_first() -> None:
+    lanes = Lanes(8, 4)
+    for name in "abcd":
+        lanes.make_due(name, 0)
+    assert lanes.pick(1, 8) == ["a", "b", "c", "d"]
+    lanes.make_due("e", 0)
+    lanes.scanned({"a": 0}, 1)
+    lanes.ask_first(["b", "c", "d"])
+    assert lanes.pick(1, 8) == ["b", "c", "d", "a", "e"]
+
+
+def test_how_far_ahead_is_claimed_falls_once_for_each_claim_however_many_lanes_it_asked() -> None:
+    world = World(40, 40)
+    for name in NAMES:
+        world.add(name, 0)
+        world.waiting[name] = [0] * 50
+        world.lanes.make_due(name, 0)
+    world.ask()
+    for name in NAMES:
+        world.end(name)
+    world.commit()
+    ahead = world.lanes._all.pace
+    assert ahead == 2 * len(NAMES)
+    world.claim()
+    assert world.lanes._all.pace == ahead * 3 // 4
+
+
+def test_what_will_have_room_when_it_is_claimed_can_be_picked_before_it_has() -> None:
+    world = World(4, 4)
+    world.waiting["a"] = [0] * 100
+    world.lanes.make_due("a", 0)
+    world.claim()
+    world.ask()
+    for _ in range(4):
+        world.end("a")
+    world.commit()
+    while world.lanes.left:
+        world.lanes.reconsider("a")
+        world.claim()
+    world.lanes.reconsider("a")
+    assert world.lanes.pick(world.now, MOST) == []
+    world.lanes.reconsider("a")
+    assert world.lanes.pick(world.now, MOST, later=True) == ["a"]
+
+
 def test_a_place_is_given_back() -> None:
     lanes = Lanes(1, 1)
     assert lanes.take(ENDPOINT, 0)

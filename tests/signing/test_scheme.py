@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from hookd.errors import SignatureError
 from hookd.signing import Headers, Reason, Verified, scheme
+from hookd.signing.proof import hmac_sha256
 
 STANDARD = scheme("standard")
 NOW = 1_700_000_000_000
@@ -204,3 +205,9 @@ def test_nothing_but_a_signature_error_whatever_comes(headers: list[tuple[str, s
         with pytest.raises(SignatureError) as caught:
             row.verify([secret], headers, body, NOW)
         assert caught.value.reason in list(Reason)
+
+
+@given(st.binary(max_size=200), st.lists(st.binary(max_size=300), min_size=1))
+def test_a_key_signs_as_the_standard_library_does_however_often(key: bytes, contents: list[bytes]) -> None:
+    for content in contents:
+        assert hmac_sha256(key, content) == hmac.digest(key, content, "sha256")
