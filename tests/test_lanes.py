@@ -410,7 +410,7 @@ def test_lanes_for_which_nothing_was_left_are_picked_first() -> None:
 
 
 def test_how_far_ahead_is_claimed_falls_once_for_each_claim_however_many_lanes_it_asked() -> None:
-    world = World(40, 40)
+    world = World(400, 400)
     for name in NAMES:
         world.add(name, 0)
         world.waiting[name] = [0] * 50
