@@ -410,37 +410,37 @@ def test_lanes_for_which_nothing_was_left_are_picked_first() -> None:
 
 
 def test_how_far_ahead_is_claimed_falls_once_for_each_claim_however_many_lanes_it_asked() -> None:
-    world = World(400, 400)
+    lanes = Lanes(100, 10)
     for name in NAMES:
-        world.add(name, 0)
-        world.waiting[name] = [0] * 50
-        world.lanes.make_due(name, 0)
-    world.ask()
+        lanes.make_due(name, 0)
+    assert lanes.pick(1, 8) == list(NAMES)
     for name in NAMES:
-        world.end(name)
-    world.commit()
-    ahead = world.lanes._all.pace
-    assert ahead == 2 * len(NAMES)
-    world.claim()
-    assert world.lanes._all.pace == ahead * 3 // 4
+        lanes.learn(replace(ENDPOINT, id=name))
+        lanes.hold(replace(ENDPOINT, id=name), 1)
+        lanes.start(name)
+        lanes.end(name)
+    lanes.scanned(dict.fromkeys(NAMES, 0), 1)
+    assert lanes.left == 100 + 2 * len(NAMES)
+    assert lanes.pick(1, 8) == list(NAMES)
+    lanes.scanned(dict.fromkeys(NAMES, 0), 1)
+    assert lanes.left == 100 + 2 * len(NAMES) * 3 // 4
 
 
 def test_what_will_have_room_when_it_is_claimed_can_be_picked_before_it_has() -> None:
-    world = World(4, 4)
-    world.waiting["a"] = [0] * 100
-    world.lanes.make_due("a", 0)
-    world.claim()
-    world.ask()
+    lanes = Lanes(4, 4)
+    endpoint = replace(ENDPOINT, id="a")
+    lanes.learn(endpoint)
+    lanes.make_due("a", 0)
+    assert lanes.pick(1, MOST) == ["a"]
+    lanes.hold(endpoint, 4)
     for _ in range(4):
-        world.end("a")
-    world.commit()
-    while world.lanes.left:
-        world.lanes.reconsider("a")
-        world.claim()
-    world.lanes.reconsider("a")
-    assert world.lanes.pick(world.now, MOST) == []
-    world.lanes.reconsider("a")
-    assert world.lanes.pick(world.now, MOST, later=True) == ["a"]
+        lanes.start("a")
+        lanes.end("a")
+    lanes.scanned({"a": 0}, 1)
+    lanes.hold(endpoint, lanes.left)
+    assert lanes.pick(1, MOST) == []
+    lanes.reconsider("a")
+    assert lanes.pick(1, MOST, later=True) == ["a"]
 
 
 def test_a_place_is_given_back() -> None:
