@@ -14,6 +14,13 @@ HOLD = 3
 """How many times as many places as are left over a lane may hold."""
 
 
+AHEAD = 3
+"""How many times its limit a lane may claim ahead."""
+
+MOST_ENDING = 512
+"""What it may claim ahead however low its limit is: as many as may end while two claims are committed."""
+
+
 @dataclass(slots=True)
 class Lane:
     """One destination's deliveries: how many are claimed and under way, and when the next that waits is due.
@@ -226,7 +233,8 @@ class Lanes:
         """Note what a claim found: when each lane is due next. The pace is how many attempts ended meanwhile."""
         lanes = [lane for lane in map(self._lane, found) if lane.ahead]
         for lane in [*lanes, self._all] if lanes else ():
-            lane.pace = min(max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4), 8 * lane.limit)
+            pace = max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4)
+            lane.pace = min(pace, max(AHEAD * lane.limit, MOST_ENDING))
         for identity, due_at in found.items():
             if due_at is not None and due_at <= now:
                 lane = self._ready[identity] = self._lane(identity)
