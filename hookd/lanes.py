@@ -59,6 +59,11 @@ class Lane:
         return self.started - self.finished
 
     @property
+    def ahead_at_most(self) -> int:
+        """How many deliveries may be claimed ahead of their time."""
+        return max(AHEAD * self.limit, MOST_ENDING)
+
+    @property
     def soon(self) -> int:
         """How many places will be free, beside those that are, by the time that a claim is committed."""
         return self.pace // 2
@@ -143,10 +148,15 @@ class Lanes:
         return full(limit, self._monotonic()) if lane.known else Bucket(0.0, self._began)
 
     def take(self, destination: Destination, now: int) -> bool:
-        """Take a place for a new delivery, unless older ones are due or the lane is full."""
+        """Take a place for a new delivery, unless older ones are due or the lane is full.
+
+        Where all together are full, and nothing else is due, it is taken ahead of its time.
+        """
         lane = self.learn(destination)
         waiting = lane.due_at is not None and lane.due_at <= now
-        if waiting or lane.claimed >= self._share(lane) or self._all.claimed >= self._all.limit:
+        others = bool(self._ready or self._short)
+        ahead = self._all.ahead_at_most if lane.ahead and not others else 0
+        if waiting or lane.claimed >= self._share(lane) or self._all.claimed >= self._all.limit + ahead:
             return False
         if not lane.allowance(self._monotonic()):
             return False
@@ -234,7 +244,7 @@ class Lanes:
         lanes = [lane for lane in map(self._lane, found) if lane.ahead]
         for lane in [*lanes, self._all] if lanes else ():
             pace = max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4)
-            lane.pace = min(pace, max(AHEAD * lane.limit, MOST_ENDING))
+            lane.pace = min(pace, lane.ahead_at_most)
         for identity, due_at in found.items():
             if due_at is not None and due_at <= now:
                 lane = self._ready[identity] = self._lane(identity)

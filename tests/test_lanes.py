@@ -443,6 +443,23 @@ def test_what_will_have_room_when_it_is_claimed_can_be_picked_before_it_has() ->
     assert lanes.pick(1, MOST, later=True) == ["a"]
 
 
+def test_new_deliveries_are_taken_ahead_while_nothing_older_waits() -> None:
+    lanes = Lanes(2, 1)
+    new = [replace(ENDPOINT, id=name) for name in ("a", "b", "c", "d")]
+    assert [lanes.take(endpoint, 0) for endpoint in new[:3]] == [True, True, True]
+    assert [lanes.start(endpoint.id) for endpoint in new[:3]] == [True, True, False]
+    lanes.make_due("older", 0)
+    assert lanes.pick(1, MOST) == []
+    assert not lanes.take(new[3], 1)
+
+
+def test_what_is_not_to_be_claimed_ahead_is_not_taken_ahead_either() -> None:
+    lanes = Lanes(1, 1)
+    assert lanes.take(replace(ENDPOINT, id="a"), 0)
+    assert not lanes.take(replace(ENDPOINT, id="b", ordered=True), 0)
+    assert not lanes.take(replace(ENDPOINT, id="c", rate_limit=RateLimit(5, 1000, 5)), 0)
+
+
 def test_a_place_is_given_back() -> None:
     lanes = Lanes(1, 1)
     assert lanes.take(ENDPOINT, 0)
