@@ -65,7 +65,7 @@ class Daemon:
         self.directory = directory
         self.config = directory / "config.toml"
         self.log = directory / "hookd.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: asyncio.subprocess.Process
         self.config.write_text(config, "utf-8")
@@ -198,7 +198,7 @@ def clean_environment(**variables: str) -> Mapping[str, str]:
     return kept | variables
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
