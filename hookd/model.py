@@ -143,6 +143,8 @@ class Endpoint:
     breaker: Breaker
     created_at: int
     updated_at: int
+    filter: str | None = None
+    """What its events have to be like, beyond their type; as JSON, see `policy.filter`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ class Handler:
     max_in_flight: int | None = None
     rate_limit: RateLimit | None = None
     ordered: bool = False
+    filter: str | None = None
+    """What its events have to be like, beyond their type; as JSON, see `policy.filter`."""
 
     @property
     def id(self) -> str:
@@ -225,6 +229,8 @@ class Source:
     max_body: int
     reply: str
     refuse: str
+    filter: str | None = None
+    """What its events have to be like to be kept; as JSON, see `policy.filter`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def test_what_would_take_too_many_steps_passes() -> None:
     pattern = {"body": {"a": [1], "b": [2]}}
     assert not asked(pattern, [{}] * (MOST_STEPS // 4))
     assert asked(pattern, [{}] * (MOST_STEPS // 4 + 1))
-    nested = [[{}] * 100] * 100
+    nested: list[Any] = [[{}] * 100] * 100
     assert not asked({"body": {"a": {"b": [1]}}}, [{"a": [{"c": 1}] * 20}] * 20)
     assert asked({"body": {"a": {"b": [1]}}}, [{"a": each} for each in nested])
 
