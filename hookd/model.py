@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -231,6 +232,9 @@ class Source:
     refuse: str
     filter: str | None = None
     """What its events have to be like to be kept; as JSON, see `policy.filter`."""
+    allow: tuple[IPv4Network | IPv6Network, ...] | None = None
+    """Who may call; None: anybody."""
+    methods: tuple[str, ...] = ("POST",)
 
 
 @dataclass(frozen=True, slots=True)

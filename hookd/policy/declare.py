@@ -36,7 +36,8 @@ Check = Callable[[Any, Place], Iterator[Fault]]
 def declared(pattern: object, source: str | None = None) -> str:
     """Answer a filter as it is kept, as JSON; a ValidationError names every fault with its place in it.
 
-    `source` is the name of the source whose filter it is; None for a destination, which sees no headers.
+    `source` is the name of the source whose filter it is, '' where that is not known; None for a destination, which
+    sees no headers.
     """
     faults = list(_too_much(pattern)) or list(_Checker(source).filter(pattern))
     if faults:
@@ -95,7 +96,7 @@ class _Checker:
             yield place, 'expected an event type such as "invoice.paid"'
             return
         is_prefix = place[-1] == "prefix"
-        first = "" if self._source is None else f"{self._source}."
+        first = "" if not self._source else f"{self._source}."
         if not (value.startswith(first) or (is_prefix and first.startswith(value))):
             yield place, f'expected a type such as "{first}paid": those of this source begin with "{first}"'
         try:
