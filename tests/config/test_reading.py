@@ -78,7 +78,7 @@ methods = ["PUT", "POST"]
 headers.X-Shop-Event = ["paid", {{ prefix = "order." }}]
 type = [{{ anything-but = "shop.test" }}]
 body.amount = [{{ numeric = [">=", 0.5] }}]
-body."a b" = [{{ exists = false }}, true, "\"\n"]
+body."a b" = [{{ exists = false }}, true, "\\"\\n"]
 "$or" = [{{ body.a = [1] }}, {{ "$not" = {{ body.b = [2] }} }}]
 [[handlers]]
 name = "greet-all"
@@ -104,7 +104,7 @@ def test_without_anything_there_are_defaults(tmp_path: Path, monkeypatch: pytest
     assert found == settings(tmp_path, "")
     assert (found.server.host, found.server.port, found.server.inbound) == ("127.0.0.1", 8080, None)
     assert (found.server.max_body, found.server.drain) == (1 << 20, 20 * SECOND)
-    assert found.server.proxies == ("loopback", "10.0.0.1")
+    assert found.server.proxies == ()
     assert (found.store.path, found.store.keys, found.store.dedupe) == (tmp_path / "hookd.db", (), 30 * DAY)
     delivery = found.delivery
     assert (delivery.timeout, delivery.max_in_flight, delivery.per_endpoint) == (15 * SECOND, 256, 16)
