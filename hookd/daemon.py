@@ -25,6 +25,7 @@ from hookd.ids import IdFactory
 from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, Handler, wall_clock
+from hookd.policy.networks import all_networks
 from hookd.receive import Receiver
 from hookd.store import Vault, open_store
 from hookd.web.app import application, inbound_application
@@ -287,6 +288,7 @@ def _site(settings: Settings) -> Site:
         tokens=settings.tokens,
         max_body=settings.server.max_body,
         guard=_guard(settings),
+        proxies=all_networks(settings.server.proxies),
     )
 
 

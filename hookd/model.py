@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -143,6 +144,8 @@ class Endpoint:
     breaker: Breaker
     created_at: int
     updated_at: int
+    filter: str | None = None
+    """What its events have to be like, beyond their type; as JSON, see `policy.filter`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,8 @@ class Handler:
     max_in_flight: int | None = None
     rate_limit: RateLimit | None = None
     ordered: bool = False
+    filter: str | None = None
+    """What its events have to be like, beyond their type; as JSON, see `policy.filter`."""
 
     @property
     def id(self) -> str:
@@ -225,6 +230,11 @@ class Source:
     max_body: int
     reply: str
     refuse: str
+    filter: str | None = None
+    """What its events have to be like to be kept; as JSON, see `policy.filter`."""
+    allow: tuple[IPv4Network | IPv6Network, ...] | None = None
+    """Who may call; None: anybody."""
+    methods: tuple[str, ...] = ("POST",)
 
 
 @dataclass(frozen=True, slots=True)

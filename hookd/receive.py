@@ -10,6 +10,7 @@ from hookd.logs import refused
 from hookd.metrics import Metrics
 from hookd.model import Clock, Field, Source
 from hookd.parse import parse
+from hookd.policy.filter import Subject, passes
 from hookd.signing import Headers, Verified, collect, find, scheme
 from hookd.store import Accepted
 
@@ -36,8 +37,8 @@ class Receiver:
         self._metrics = metrics
         self._clock = clock
 
-    async def receive(self, source: Source, headers: Headers, content_type: str, body: bytes) -> Accepted:
-        """Verify a request and store its event; return once it is on disk.
+    async def receive(self, source: Source, headers: Headers, content_type: str, body: bytes) -> Accepted | None:
+        """Verify a request and store its event; return once it is on disk, None where the source does not want it.
 
         SignatureError where it is not authentic, Unreadable where it has to name its id in a JSON body and has no
         such body. The log says why.
@@ -50,10 +51,15 @@ class Receiver:
             self.count(source, result)
             refused(log, logging.WARNING, source=source.name, cause=str(error))
             raise
+        event_type = _type(source, message, headers, body)
+        if source.filter is not None and not passes(source.filter, Subject(event_type, body, collect(headers))):
+            self.count(source, "filtered")
+            log.debug("filtered a request", extra={"fields": {"source": source.name, "type": event_type}})
+            return None
         accepted = await self._acceptor.admit(
             source=source.name,
             tenant=source.tenant,
-            event_type=_type(source, message, headers, body),
+            event_type=event_type,
             key=key,
             body=body,
             content_type=content_type,

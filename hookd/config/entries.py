@@ -6,11 +6,12 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from hookd import signing
-from hookd.config import words
+from hookd.config import filtering, places, words
 from hookd.config.kinds import choice, duration, integer, size
 from hookd.config.settings import STRICT
 from hookd.model import ApiToken, Handler, RateLimit, Scope, Source, Trigger
 from hookd.model import Field as Place
+from hookd.policy.networks import all_networks
 from hookd.units import parse_duration
 
 
@@ -89,6 +90,13 @@ class SourceTable:
     """The `message` of the answer once the event is on disk."""
     refuse: Annotated[str, words.MESSAGE] = "unauthorized"
     """The `message` of the answer to what is not authentic."""
+    filter: Annotated[str | None, filtering.OF_SOURCE] = None
+    """What a request has to be like to be kept, by its body, headers and type; others are answered alike, and
+    dropped."""
+    allow: Annotated[tuple[Annotated[str, places.NETWORK], ...] | None, words.FILLED] = None
+    """Who may call; without it anybody. Behind a reverse proxy set `proxies` of `[server]`, too."""
+    methods: Annotated[tuple[Annotated[str, words.METHOD], ...], words.FILLED] = ("POST",)
+    """The methods that events come with; any other is answered with 405."""
 
     def noun(self, max_body: int) -> Source:
         """Answer the source; `max_body` is what it has in common with all routes."""
@@ -107,6 +115,9 @@ class SourceTable:
             max_body=self.max_body or max_body,
             reply=self.reply,
             refuse=self.refuse,
+            filter=self.filter,
+            allow=None if self.allow is None else all_networks(self.allow),
+            methods=self.methods,
         )
 
 
@@ -120,6 +131,8 @@ class HandlerTable:
     """What its deliveries are listed under, as `handler:NAME`."""
     event_types: Annotated[tuple[Annotated[str, words.PATTERN], ...], words.FILLED] = ("*",)
     """The events it gets: a type, `a.*` for all below `a`, or `*` for all that are published."""
+    filter: Annotated[str | None, filtering.OF_DESTINATION] = None
+    """Which of these events it gets, by their body and type; without it all of them."""
     run: Annotated[str, words.RUN]
     """What is done with each: a line in the log with fields of the payload, or a Python function called."""
     timeout: Annotated[int | None, duration("1ms", "1h", "15s")] = None
@@ -134,5 +147,12 @@ class HandlerTable:
     def noun(self) -> Handler:
         """Answer the handler."""
         return Handler(
-            self.name, self.event_types, self.run, self.timeout, self.max_in_flight, self.rate_limit, self.ordered
+            name=self.name,
+            event_types=self.event_types,
+            run=self.run,
+            timeout=self.timeout,
+            max_in_flight=self.max_in_flight,
+            rate_limit=self.rate_limit,
+            ordered=self.ordered,
+            filter=self.filter,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic import GetCoreSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hookd import units
@@ -41,6 +41,8 @@ class Kind:
         surroundings: Any = info.context
         try:
             return self.read(value, surroundings, info.data)
+        except ValidationError:
+            raise  # its faults have places of their own
         except ValueError as error:
             raise PydanticCustomError("setting", "{detail}", {"detail": str(error)}) from None
 
@@ -49,6 +51,11 @@ def quoted(text: str) -> str:
     """Write a string as TOML does, on one line and without control characters."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
+
+
+def is_bare(key: str) -> bool:
+    """Tell a key that TOML lets stand without quotes."""
+    return key != "" and key.isascii() and key.replace("_", "a").replace("-", "a").isalnum()
 
 
 def got(value: Any) -> str:

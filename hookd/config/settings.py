@@ -39,6 +39,8 @@ class ServerSettings:
     """The largest request body; a larger one is answered with 413."""
     drain: Annotated[int, duration("0s", "1h", "20s")] = parse_duration("20s")
     """How long a stop waits for the attempts in flight."""
+    proxies: tuple[Annotated[str, places.NETWORK], ...] = ()
+    """The reverse proxies whose `X-Forwarded-For` says who calls, for `allow` of sources; nobody else's is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

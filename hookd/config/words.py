@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from hookd import signing
-from hookd.config.kinds import Kind, Surroundings, checked, got, kind, quoted, text
+from hookd.config.kinds import Kind, Surroundings, checked, choice, got, kind, quoted, text
 from hookd.config.secrets import EXPECTED, masked, resolve
 from hookd.handlers import load
 from hookd.model import Field, Handler, RateLimit, Scope
@@ -167,6 +167,7 @@ HEADER = Kind('the name of a header such as "X-Webhook-Token"', _header, quoted)
 KEY = Kind(f"{_KEY}, as {EXPECTED}", _key, masked)
 SECRET = Kind(EXPECTED, _secret, masked)
 TOKEN = Kind(EXPECTED, _token, masked)
+METHOD = choice("POST", "PUT", "PATCH", "GET", "DELETE")
 
 
 def _rate(value: Any, *_: object) -> RateLimit:

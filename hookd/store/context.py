@@ -11,6 +11,7 @@ from hookd.errors import Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Handler, Origin, Status
 from hookd.policy.breaker import Tally
+from hookd.policy.filter import Subject, passes
 from hookd.policy.match import candidates, matches
 from hookd.store import rows
 from hookd.store.statement import Query, Row, Steps, statements
@@ -131,7 +132,10 @@ class Directory:
             raise
 
     def match(self, event: Event) -> Steps[list[Destination]]:
-        """Answer every destination that subscribes to an event: handlers first, then endpoints of its tenant."""
+        """Answer every destination that gets an event: handlers first, then endpoints of its tenant.
+
+        They subscribe to its type, and it passes their filters.
+        """
         found: list[Destination] = [
             handler for handler in self.handlers.values() if matches(handler.event_types, event.type, event.origin)
         ]
@@ -139,7 +143,8 @@ class Directory:
             destination = yield from self.find(identity)
             if destination is not None:
                 found.append(destination)
-        return found
+        subject = Subject(event.type, event.payload)
+        return [each for each in found if each.filter is None or passes(each.filter, subject)]
 
     def _subscribers(self, tenant: str | None, event_type: str, origin: Origin) -> Steps[tuple[str, ...]]:
         key = (tenant, event_type, origin)

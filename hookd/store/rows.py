@@ -38,6 +38,7 @@ def endpoint_row(endpoint: Endpoint, vault: Vault) -> dict[str, Any]:
         "timeout": endpoint.timeout,
         "retry": None if endpoint.retry is None else text(endpoint.retry),
         "metadata": text(endpoint.metadata),
+        "filter": endpoint.filter,
         "state": endpoint.state,
         "state_reason": endpoint.state_reason,
         "state_since": endpoint.state_since,
@@ -90,6 +91,7 @@ def endpoint(row: Row, vault: Vault) -> Endpoint:
         rate_limit=None if row[22] is None else parse_rate(row[22]),
         ordered=bool(row[23]),
         breaker=Breaker(row[24], row[25], row[26]),
+        filter=row[27],
     )
 
 

@@ -13,6 +13,7 @@ from hookd.errors import Fault, InvalidInput
 from hookd.ids import IdFactory
 from hookd.metrics import Metrics
 from hookd.model import ApiToken, Attempt, Clock, Endpoint, Source, Trigger
+from hookd.policy.networks import Networks
 from hookd.receive import Receiver
 from hookd.store import Store
 from hookd.text import printable
@@ -31,6 +32,8 @@ class Site:
     max_body: int
     """The bytes of the longest body; sources have their own limits."""
     guard: Guard
+    proxies: Networks = ()
+    """The reverse proxies whose X-Forwarded-For is believed."""
 
 
 @dataclass(slots=True)

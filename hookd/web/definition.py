@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from hookd.attempt import check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
 from hookd.model import Breaker, Endpoint, EndpointState
+from hookd.policy.declare import DEEPEST
 from hookd.signing import check_secret, scheme
 from hookd.units import format_duration, format_rate
-from hookd.web.fields import Body, Metadata, Patterns, Rate, Retry, Tenant, Text, Timeout, Token, at_most, check
+from hookd.web.fields import Body, Filter, Metadata, Patterns, Rate, Retry, Tenant, Text, Timeout, Token, at_most, check
 from hookd.web.problems import pointer
 
 Json = Mapping[str, object]
@@ -64,6 +66,7 @@ class Definition(Body):
     token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False)
     scheme: Scheme = "standard"
     headers: Headers = Field({}, repr=False)
+    filter: Filter | None = None
     rate_limit: Rate | None = None
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = None
     ordered: bool = False
@@ -143,6 +146,7 @@ def definition(endpoint: Endpoint) -> dict[str, Any]:
         "token": endpoint.token,
         "scheme": endpoint.scheme,
         "headers": dict(endpoint.headers),
+        "filter": None if endpoint.filter is None else msgspec.json.decode(endpoint.filter),
         "rate_limit": None if endpoint.rate_limit is None else format_rate(endpoint.rate_limit),
         "max_in_flight": endpoint.max_in_flight,
         "ordered": endpoint.ordered,
@@ -153,16 +157,15 @@ def definition(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def merged(target: Json, patch: Json) -> dict[str, Any]:
-    """Answer `target` with a JSON merge patch applied (RFC 7396), to the two levels that an endpoint has."""
+def merged(target: Json, patch: Json, levels: int = DEEPEST + 1) -> dict[str, Any]:
+    """Answer `target` with a JSON merge patch applied (RFC 7396), to as many levels as an endpoint has at the most."""
     result = dict(target)
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and levels > 1:
             before = result.get(name)
-            both = {**before, **value} if isinstance(before, Mapping) else value
-            result[name] = {inner: text for inner, text in both.items() if text is not None}
+            result[name] = merged(before if isinstance(before, Mapping) else {}, value, levels - 1)
         else:
             result[name] = value
     return result

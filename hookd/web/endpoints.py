@@ -37,6 +37,7 @@ async def store(call: Call, wanted: NewEndpoint) -> Endpoint:
         secret=wanted.secret or generate_secret(services.random_bytes),
         previous_secrets=(),
         headers=wanted.headers,
+        filter=wanted.filter,
         rate_limit=wanted.rate_limit,
         max_in_flight=wanted.max_in_flight,
         ordered=wanted.ordered,

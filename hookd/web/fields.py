@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from hookd.errors import Fault, InvalidInput
 from hookd.model import RateLimit
+from hookd.policy.declare import declared
 from hookd.units import DURATIONS, format_duration, parse_duration, parse_rate
 from hookd.web.problems import pointer
 
@@ -127,6 +128,8 @@ Timeout = Annotated[int, _duration(1, LONGEST_TIMEOUT)]
 Wait = Annotated[int, _duration(0, LONGEST_WAIT)]
 Overlap = Annotated[int, _duration(0, LONGEST_WAIT)]
 Rate = Annotated[RateLimit, BeforeValidator(_rate)]
+Filter = Annotated[str, BeforeValidator(lambda value: declared(value))]
+"""A filter of what is published, as its JSON text."""
 OrderingKey = Annotated[Text, Field(min_length=1, max_length=128)]
 Retry = Annotated[tuple[Wait, ...], at_most(100), Field(strict=False)]
 Metadata = Annotated[

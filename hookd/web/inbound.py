@@ -6,22 +6,26 @@ from aiohttp import web
 
 from hookd.errors import SignatureError, Unavailable
 from hookd.model import Source
+from hookd.policy.networks import Networks, caller, is_within
 from hookd.web.answers import answer
 from hookd.web.body import read_body
-from hookd.web.call import Services
+from hookd.web.call import Services, Site
 from hookd.web.problems import RequestError, wrong_method
 
 LONGEST_CONTENT_TYPE = 255
 NOT_NOW = "it can't be stored right now; send it again later"
+FORWARDED_FOR = "X-Forwarded-For"
 UNNAMED = "application/octet-stream"
 
 
-async def receive(request: web.Request, source: Source, services: Services) -> web.Response:
+async def receive(request: web.Request, source: Source, site: Site, services: Services) -> web.Response:
     """Verify a webhook and store it as an event; answer once it is on disk."""
     receiver = services.receiver
-    if request.method != "POST":
+    if source.allow is not None:
+        _expect_within(source.allow, request, source, site, services)
+    if request.method not in source.methods:
         receiver.count(source, "wrong_method")
-        raise wrong_method(request.method, ["POST"])
+        raise wrong_method(request.method, source.methods)
     try:
         body = await read_body(request, source.max_body, services.bodies)
         await receiver.receive(source, request.raw_headers, _content_type(request), body)
@@ -34,6 +38,14 @@ async def receive(request: web.Request, source: Source, services: Services) -> w
     except SignatureError:
         return answer({"message": source.refuse}, HTTPStatus.UNAUTHORIZED)
     return answer({"message": source.reply})
+
+
+def _expect_within(allowed: Networks, request: web.Request, source: Source, site: Site, services: Services) -> None:
+    """Refuse who calls from elsewhere than the source allows."""
+    address = caller(request.remote or "", request.headers.getall(FORWARDED_FOR, ()), site.proxies)
+    if address is None or not is_within(address, allowed):
+        services.receiver.count(source, "forbidden")
+        raise RequestError(HTTPStatus.FORBIDDEN, f"{address or 'an unknown address'} may not call here")
 
 
 def _content_type(request: web.Request) -> str:

@@ -43,7 +43,11 @@ async def test_the_page_shows_endpoints_deliveries_and_attempts_escaped(stand: S
     receiver.router.add_post("/{path:.*}", hook)
     async with serve(receiver) as url:
         endpoint = await stand.endpoint(
-            url=url + "?q='\"", description="<script>alert(1)</script>", tenant="<b>", token="token-text"
+            url=url + "?q='\"",
+            description="<script>alert(1)</script>",
+            tenant="<b>",
+            token="token-text",
+            filter={"$not": {"body": {"a": ["<i>"]}}},
         )
         await stand.call("POST", f"/api/v1/endpoints/{endpoint['id']}/test")
     await stand.endpoint()
@@ -57,6 +61,7 @@ async def test_the_page_shows_endpoints_deliveries_and_attempts_escaped(stand: S
         "http_5xx",
         "&lt;script&gt;alert(1)",
         "the &lt;disk&gt;",
+        "[&#34;&lt;i&gt;&#34;]",
     ):
         assert shown in text
     assert "script" not in Page(text).elements

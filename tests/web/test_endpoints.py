@@ -15,6 +15,11 @@ PATH = "/api/v1/endpoints"
 NOW_TEXT = "2026-01-02T03:04:05.000Z"
 
 
+def nested(levels: int) -> Any:
+    """Objects in objects."""
+    return {"body": nested(levels - 1)} if levels else {}
+
+
 async def test_an_endpoint_is_made_with_every_default(stand: Stand) -> None:
     made = await stand.call("POST", PATH, {"url": "http://127.0.0.1:9/hook#part"})
     assert made.status == 201
@@ -31,6 +36,7 @@ async def test_an_endpoint_is_made_with_every_default(stand: Stand) -> None:
         "token": None,
         "scheme": "standard",
         "headers": {},
+        "filter": None,
         "rate_limit": None,
         "max_in_flight": None,
         "ordered": False,
@@ -56,6 +62,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         "scheme": "token",
         "secret": "secret-text",
         "headers": {"Authorization": "Basic header-text"},
+        "filter": {"body": {"amount": [{"numeric": [">=", 100]}], "coupon": [None]}},
         "rate_limit": "600/min burst 50",
         "max_in_flight": 3,
         "ordered": True,
@@ -69,7 +76,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
     shown = read.json
     assert shown["event_types"] == ["order.*", "user.created"]
     assert (shown["timeout"], shown["retry"]) == ("1500ms", ["0s", "90s", "1d"])
-    as_asked = ("description", "tenant", "scheme", "rate_limit", "max_in_flight", "ordered", "metadata")
+    as_asked = ("description", "tenant", "scheme", "filter", "rate_limit", "max_in_flight", "ordered", "metadata")
     assert {name: shown[name] for name in as_asked} == {name: fields[name] for name in as_asked}
     listed = await stand.call("GET", PATH)
     for text in (read.text, listed.text):
@@ -112,6 +119,12 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         ({"metadata": {"a/b": 1}}, ["#/metadata/a~1b"]),
         ({"metadata": {"": "a"}}, ["#/metadata/"]),
         ({"filter": {}, "format": None}, ["#/filter", "#/format"]),
+        ({"filter": 5}, ["#/filter"]),
+        ({"filter": {"headers": {"a": ["b"]}, "body": {"a/b": 5}}}, ["#/filter/headers", "#/filter/body/a~1b"]),
+        ({"filter": {"body": {"a": [{"numeric": [">", "5"]}]}}}, ["#/filter/body/a/0/numeric"]),
+        ({"filter": {"$or": [{"body": {"a": [1]}}, {"type": [1]}]}}, ["#/filter/$or/1/type/0"]),
+        ({"filter": nested(20)}, ["#/filter"]),
+        ({"filter": nested(500)}, ["#/filter"]),
         ({"ordered": "yes"}, ["#/ordered"]),
         ({"ordered": 1}, ["#/ordered"]),
         ({"rate_limit": 50}, ["#/rate_limit"]),

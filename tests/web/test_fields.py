@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,14 +8,17 @@ from hookd.web.definition import merged
 from hookd.web.fields import event_id, event_type, tenant
 
 segments = st.from_regex(r"[A-Za-z0-9_]{1,20}", fullmatch=True)
-objects = st.dictionaries(
-    st.sampled_from("abc"), st.integers() | st.dictionaries(st.sampled_from("xyz"), st.integers()), max_size=3
-)
-patches = st.dictionaries(
-    st.sampled_from("abc"),
-    st.none() | st.integers() | st.dictionaries(st.sampled_from("xyz"), st.none() | st.integers()),
-    max_size=3,
-)
+
+
+def objects_of(leaves: st.SearchStrategy[int | None]) -> st.SearchStrategy[Any]:
+    """Objects of up to four levels."""
+    values: st.SearchStrategy[Any] = leaves
+    for _ in range(3):
+        values = leaves | st.dictionaries(st.sampled_from("abc"), values, max_size=3)
+    return st.dictionaries(st.sampled_from("abc"), values, max_size=3)
+
+
+objects, patches = objects_of(st.integers()), objects_of(st.none() | st.integers())
 
 
 @given(st.lists(segments, min_size=1, max_size=5))

@@ -9,6 +9,9 @@ FROM events LEFT JOIN outbox ON outbox.event = events.sequence AND +outbox.endpo
 WHERE events.sequence > :after AND events.sequence <= :last AND +events.tenant = :tenant
 ORDER BY events.sequence LIMIT :limit;
 
+-- name: payload
+SELECT payload FROM events WHERE sequence = :sequence;
+
 -- name: requeue
 UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, crashes = 0, due_at = new.column2,
     ordering_key = new.column3, turn = new.column4, held = new.column4 IS NOT NULL
