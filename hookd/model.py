@@ -125,6 +125,8 @@ class Endpoint:
     event_types: tuple[str, ...]
     description: str
     scheme: str
+    format: str
+    """What the body is made of: a name of attempt/format.py."""
     token: str | None = field(repr=False)
     secret: str = field(repr=False)
     previous_secrets: tuple[PreviousSecret, ...] = field(repr=False)
@@ -225,6 +227,8 @@ class Source:
     max_body: int
     reply: str
     refuse: str
+    format: str = "plain"
+    """What is sent: `plain` for anything, or `cloudevents`."""
 
 
 @dataclass(frozen=True, slots=True)

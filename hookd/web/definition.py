@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from hookd.attempt import check_header
+from hookd.attempt import check_format, check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
 from hookd.model import Breaker, Endpoint, EndpointState
@@ -44,6 +44,7 @@ def _unmasked(text: str) -> str:
 
 
 Scheme = Annotated[Text, AfterValidator(_scheme)]
+Format = Annotated[Text, AfterValidator(check_format)]
 State = Annotated[EndpointState, Field(strict=False)]
 Headers = Annotated[
     dict[
@@ -63,6 +64,7 @@ class Definition(Body):
     description: Annotated[Text, Field(max_length=1000)] = ""
     token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False)
     scheme: Scheme = "standard"
+    format: Format = "plain"
     headers: Headers = Field({}, repr=False)
     rate_limit: Rate | None = None
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -142,6 +144,7 @@ def definition(endpoint: Endpoint) -> dict[str, Any]:
         "description": endpoint.description,
         "token": endpoint.token,
         "scheme": endpoint.scheme,
+        "format": endpoint.format,
         "headers": dict(endpoint.headers),
         "rate_limit": None if endpoint.rate_limit is None else format_rate(endpoint.rate_limit),
         "max_in_flight": endpoint.max_in_flight,

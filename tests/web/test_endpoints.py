@@ -30,6 +30,7 @@ async def test_an_endpoint_is_made_with_every_default(stand: Stand) -> None:
         "description": "",
         "token": None,
         "scheme": "standard",
+        "format": "plain",
         "headers": {},
         "rate_limit": None,
         "max_in_flight": None,
@@ -54,6 +55,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         "tenant": "acme",
         "token": "token-text",
         "scheme": "token",
+        "format": "standard",
         "secret": "secret-text",
         "headers": {"Authorization": "Basic header-text"},
         "rate_limit": "600/min burst 50",
@@ -69,7 +71,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
     shown = read.json
     assert shown["event_types"] == ["order.*", "user.created"]
     assert (shown["timeout"], shown["retry"]) == ("1500ms", ["0s", "90s", "1d"])
-    as_asked = ("description", "tenant", "scheme", "rate_limit", "max_in_flight", "ordered", "metadata")
+    as_asked = ("description", "tenant", "scheme", "format", "rate_limit", "max_in_flight", "ordered", "metadata")
     assert {name: shown[name] for name in as_asked} == {name: fields[name] for name in as_asked}
     listed = await stand.call("GET", PATH)
     for text in (read.text, listed.text):
@@ -111,7 +113,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         ({"retry": ["1s"] * 101}, ["#/retry"]),
         ({"metadata": {"a/b": 1}}, ["#/metadata/a~1b"]),
         ({"metadata": {"": "a"}}, ["#/metadata/"]),
-        ({"filter": {}, "format": None}, ["#/filter", "#/format"]),
+        ({"filter": {}, "colour": None}, ["#/filter", "#/colour"]),
         ({"ordered": "yes"}, ["#/ordered"]),
         ({"ordered": 1}, ["#/ordered"]),
         ({"rate_limit": 50}, ["#/rate_limit"]),
@@ -121,7 +123,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         ({"rate_limit": "50/s burst 0"}, ["#/rate_limit"]),
         ({"rate_limit": "99999999/s"}, ["#/rate_limit"]),
         ({"url": "x", "zzz": None}, ["#/url", "#/zzz"]),
-        ({"format": "plain"}, ["#/format"]),
+        ({"format": "xml"}, ["#/format"]),
         ({"state": "paused"}, ["#/state"]),
         ({"url": "ftp://a", "timeout": "x", "colour": 1}, ["#/url", "#/timeout", "#/colour"]),
     ],
