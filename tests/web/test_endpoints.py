@@ -1,4 +1,5 @@
 import base64
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from yarl import URL
 
 from hookd.model import Breaker, Scope
 from hookd.units import format_time
+from tests.receivers import Receiver
 from tests.web.serving import serve
 from tests.web.stand import DAY, NOW, Stand, token
 
@@ -402,3 +404,22 @@ async def test_an_id_that_nothing_has_is_not_found(stand: Stand, identity: str) 
 
 def test_the_clock_of_the_stand_is_what_the_texts_say() -> None:
     assert format_time(NOW) == NOW_TEXT
+
+
+async def test_a_format_is_changed_and_put_back(stand: Stand) -> None:
+    path = f"{PATH}/{(await stand.endpoint(format='cloudevents'))['id']}"
+    for asked, shown in (("cloudevents-binary", "cloudevents-binary"), (None, "plain"), ("standard", "standard")):
+        assert (await stand.call("PATCH", path, {"format": asked})).json["format"] == shown
+        assert (await stand.call("GET", path)).json["format"] == shown
+    told = await stand.call("PATCH", path, {"format": "cloudevent"})
+    assert (told.status, told.pointers) == (422, ["#/format"])
+    assert "plain, standard, cloudevents, cloudevents-binary" in told.text
+
+
+async def test_a_test_is_sent_in_the_format_of_its_endpoint(stand: Stand) -> None:
+    async with Receiver() as receiver:
+        made = await stand.endpoint(url=receiver.url(), format="cloudevents")
+        attempt = (await stand.call("POST", f"{PATH}/{made['id']}/test")).json
+        [request] = receiver.requests
+    assert attempt["request_headers"]["content-type"] == "application/cloudevents+json"
+    assert json.loads(request.body)["type"] == "hookd.test"
