@@ -244,6 +244,13 @@ def test_what_only_calls_itself_a_cloud_event_goes_out_as_it_came(payload: bytes
     assert message == HTTPMessage({"content-type": content_type}, payload)
 
 
+def test_a_cloud_event_of_cloud_events_stays_structured() -> None:
+    inner = b'"datacontenttype":"application/cloudevents+json","data":{}}'
+    payload = b'{"specversion":"1.0","id":"1","source":"/a","type":"b",' + inner
+    message = formed("cloudevents-binary", payload=payload, content_type="application/cloudevents+json")
+    assert message == HTTPMessage({"content-type": "application/cloudevents+json"}, payload)
+
+
 def test_what_binary_mode_would_belie_is_structured() -> None:
     content_type = "application/cloudevents-batch+json"
     message = formed("cloudevents-binary", payload=b"[]", content_type=content_type)

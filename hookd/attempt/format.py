@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from hookd.cloudevents import FAMILY, STRUCTURED, VERSION, CloudEvent, binary, data_member, media_type, structured
+from hookd.cloudevents import STRUCTURED, VERSION, CloudEvent, binary, data_member, media_type, structured
 from hookd.model import PAYLOAD_TYPE, Event
 from hookd.parse import is_json
 from hookd.units import format_time
@@ -40,12 +40,10 @@ def _structured(event: Event, source: str) -> Formed:
 
 
 def _binary(event: Event, source: str) -> Formed:
-    """Write a CloudEvent in binary mode, but what its content type would belie, which stays structured."""
-    kind = media_type(event.content_type)
-    if not kind.startswith(FAMILY):
-        return binary.write(_cloud_event(event, source))
+    """Write a CloudEvent in binary mode; one that came in as such is taken apart, and what can't be is structured."""
+    is_one = media_type(event.content_type) == STRUCTURED
     try:
-        return binary.write(structured.read(event.payload))
+        return binary.write(structured.read(event.payload) if is_one else _cloud_event(event, source))
     except ValueError:
         return _structured(event, source)
 

@@ -5,12 +5,11 @@ bindings/http-protocol-binding.md. Whatever can't be read is a ValueError in one
 """
 
 from hookd.cloudevents import binary, structured
-from hookd.cloudevents.attributes import FAMILY, STRUCTURED, VERSION, CloudEvent, media_type
+from hookd.cloudevents.attributes import STRUCTURED, VERSION, CloudEvent, media_type
 from hookd.cloudevents.structured import data_member
 from hookd.cloudevents.taking import Taken, take
 
 __all__ = [
-    "FAMILY",
     "STRUCTURED",
     "VERSION",
     "CloudEvent",

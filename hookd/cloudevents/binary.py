@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from hookd.cloudevents.attributes import CloudEvent, check
+from hookd.cloudevents.attributes import FAMILY, CloudEvent, check, media_type
 
 PREFIX: Final = "ce-"
 
@@ -16,10 +16,15 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def write(event: CloudEvent) -> tuple[dict[str, str], bytes]:
-    """Write a CloudEvent as headers and a body."""
+    """Write a CloudEvent as headers and a body; ValueError where its data is a CloudEvent, or several.
+
+    Their content type would say that they are the event, in structured mode.
+    """
     attributes = dict(event.attributes)
-    content_type = attributes.pop("datacontenttype", None)
-    headers = {} if content_type is None else {"content-type": str(content_type)}
+    content_type = str(attributes.pop("datacontenttype", ""))
+    if media_type(content_type).startswith(FAMILY):
+        raise ValueError(f"datacontenttype: {content_type} can be sent in structured mode alone")
+    headers = {"content-type": content_type} if content_type else {}
     for name, value in attributes.items():
         headers[PREFIX + name] = quote(_canonical(value), safe=_SAFE)
     return headers, event.data or b""
