@@ -114,6 +114,7 @@ class Daemon:
             self._session,
             timeout=delivery.timeout,
             response_kept=delivery.response_kept,
+            source=delivery.cloudevents_source,
             clock=self._clock,
             ids=self._ids,
         )

@@ -126,6 +126,8 @@ class Endpoint:
     event_types: tuple[str, ...]
     description: str
     scheme: str
+    format: str
+    """What the body is made of: a name of attempt/format.py."""
     token: str | None = field(repr=False)
     secret: str = field(repr=False)
     previous_secrets: tuple[PreviousSecret, ...] = field(repr=False)
@@ -235,6 +237,8 @@ class Source:
     allow: tuple[IPv4Network | IPv6Network, ...] | None = None
     """Who may call; None: anybody."""
     methods: tuple[str, ...] = ("POST",)
+    format: str = "plain"
+    """What is sent: `plain` for anything, or `cloudevents`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 import logging
 import re
+from dataclasses import replace
 from hashlib import sha256
 
+from hookd import cloudevents
 from hookd.accept import Acceptor
 from hookd.errors import SignatureError, Unreadable
 from hookd.logs import refused
@@ -13,6 +15,7 @@ from hookd.parse import parse
 from hookd.policy.filter import Subject, passes
 from hookd.signing import Headers, Verified, collect, find, scheme
 from hookd.store import Accepted
+from hookd.text import one_line
 
 LONGEST_KEY = 255
 """Characters of an id that is remembered as it came; of a longer one, or of no plain text, its digest is."""
@@ -41,18 +44,20 @@ class Receiver:
         """Verify a request and store its event; return once it is on disk, None where the source does not want it.
 
         SignatureError where it is not authentic, Unreadable where it has to name its id in a JSON body and has no
-        such body. The log says why.
+        such body, or sends CloudEvents and this is none. The log says why.
         """
         try:
             message = self._verify(source, headers, body)
-            key = _key(source, message, headers, body)
+            if source.format == "cloudevents":
+                message, content_type = _take(message, headers, content_type)
+            key = _key(source, message, headers)
         except (SignatureError, Unreadable) as error:
             result = "unauthorized" if isinstance(error, SignatureError) else "unreadable"
             self.count(source, result)
             refused(log, logging.WARNING, source=source.name, cause=str(error))
             raise
-        event_type = _type(source, message, headers, body)
-        if source.filter is not None and not passes(source.filter, Subject(event_type, body, collect(headers))):
+        event_type = _type(source, message, headers)
+        if source.filter is not None and not passes(source.filter, Subject(event_type, message.body, collect(headers))):
             self.count(source, "filtered")
             log.debug("filtered a request", extra={"fields": {"source": source.name, "type": event_type}})
             return None
@@ -61,7 +66,7 @@ class Receiver:
             tenant=source.tenant,
             event_type=event_type,
             key=key,
-            body=body,
+            body=message.body,
             content_type=content_type,
         )
         self.count(source, "duplicate" if accepted.repeated else "accepted")
@@ -76,12 +81,21 @@ class Receiver:
         return proof.verify(source.secrets, headers, body, self._clock(), source.tolerance)
 
 
-def _key(source: Source, message: Verified, headers: Headers, body: bytes) -> str | None:
+def _take(message: Verified, headers: Headers, content_type: str) -> tuple[Verified, str]:
+    """Answer a message as the CloudEvent in it names itself, with what is kept of that, and its content type."""
+    try:
+        taken = cloudevents.take(collect(headers), content_type, message.body)
+    except ValueError as error:
+        raise Unreadable(one_line(f"this is no CloudEvent: {error}")) from None
+    return replace(message, id=taken.key, type=taken.type, body=taken.body), taken.content_type
+
+
+def _key(source: Source, message: Verified, headers: Headers) -> str | None:
     """Answer what tells the request from others of its source, if it says so itself."""
-    identity = message.id if source.id is None else _find(source.id, headers, body)
+    identity = message.id if source.id is None else _find(source.id, headers, message.body)
     if identity is None:
         if source.id is not None and source.id.place == "body":
-            _expect_json(source.id, body)
+            _expect_json(source.id, message.body)
         return None
     if len(identity) > LONGEST_KEY or _NO_TEXT.search(identity):
         return "sha256:" + sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
@@ -95,8 +109,8 @@ def _expect_json(field: Field, body: bytes) -> None:
         raise Unreadable(f"expected a JSON body with the id at {field.name}: {error}") from None
 
 
-def _type(source: Source, message: Verified, headers: Headers, body: bytes) -> str:
-    named = message.type if source.type is None else _find(source.type, headers, body)
+def _type(source: Source, message: Verified, headers: Headers) -> str:
+    named = message.type if source.type is None else _find(source.type, headers, message.body)
     return f"{source.name}.{_NOT_IN_TYPE.sub('_', named or UNNAMED)}"[:LONGEST_TYPE]
 
 

@@ -202,7 +202,7 @@ async def test_types_are_respelt(stand: Stand, receiver: Receiver, named: str, e
 @given(st.text(max_size=300))
 def test_every_type_is_within_its_sources_names(text: str) -> None:
     message = Verified(id=None, type=text, timestamp=None, body=b"")
-    found = _type(replace(SOURCE, type=None), message, {}, b"")
+    found = _type(replace(SOURCE, type=None), message, {})
     assert found.startswith("shop.")
     assert len(found) <= LONGEST_TYPE
     assert set(found) <= set(string.ascii_letters + string.digits + "_.")

@@ -28,26 +28,22 @@ _RESERVED: Final = frozenset(
 """What concerns one hop (RFC 9110, 7.6.1), and what hookd sets itself."""
 
 
-def compose(delivery: Delivery, endpoint: Endpoint, now: int) -> dict[str, str]:
-    """Answer the headers of an attempt that begins at `now` (ms since 1970), signatures included."""
+def compose(delivery: Delivery, endpoint: Endpoint, headers: dict[str, str], body: bytes, now: int) -> None:
+    """Add to the headers of a body those of an attempt that begins at `now` (ms since 1970), signatures included."""
     event = delivery.event
-    headers = {
-        "content-type": event.content_type,
-        "user-agent": USER_AGENT,
-        "webhook-id": event.id,
-        "X-Webhook-Event": event.type,
-        "X-Webhook-Attempt": str(delivery.attempt_count + 1),
-    }
+    headers["user-agent"] = USER_AGENT
+    headers["webhook-id"] = event.id
+    headers["X-Webhook-Event"] = event.type
+    headers["X-Webhook-Attempt"] = str(delivery.attempt_count + 1)
     if endpoint.scheme != "token":
         secrets = [endpoint.secret]
         if endpoint.previous_secrets:
             secrets += [previous.secret for previous in endpoint.previous_secrets if previous.expires_at > now]
-        headers |= scheme(endpoint.scheme).sign(secrets, event.payload, event.id, now // 1000)
+        headers |= scheme(endpoint.scheme).sign(secrets, body, event.id, now // 1000)
     if endpoint.token is not None:
         headers[CREDENTIAL] = endpoint.token
     if endpoint.headers:
         headers |= endpoint.headers
-    return headers
 
 
 def masked(headers: dict[str, str], endpoint: Endpoint) -> dict[str, str]:
@@ -72,7 +68,7 @@ def check_header(name: str, value: str) -> None:
     lower = name.lower()
     if not _TOKEN.fullmatch(name):
         raise ValueError("expected a header name of letters, digits and hyphens")
-    if lower in _RESERVED or lower.startswith(("webhook-", "x-webhook-")):
+    if lower in _RESERVED or lower.startswith(("webhook-", "x-webhook-", "ce-")):
         raise ValueError(f"{name} is reserved: expected a header that hookd does not set itself")
     if not _VISIBLE.fullmatch(value):
         raise ValueError(f"expected visible ASCII characters as the value of {name}")

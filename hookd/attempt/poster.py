@@ -9,6 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from hookd.attempt.answer import judge, read_body
 from hookd.attempt.deadline import Deadlines
 from hookd.attempt.failure import explain
+from hookd.attempt.format import FORMATS, SOURCE
 from hookd.attempt.headers import compose, masked, secrets_shown
 from hookd.attempt.result import Result
 from hookd.egress import Answer, Session
@@ -23,7 +24,8 @@ logger = logging.getLogger("hookd.attempt")
 class Poster:
     """Makes attempts at endpoints through one session; whatever goes wrong is an outcome, never an exception.
 
-    `timeout` is in milliseconds, for endpoints that set none; `response_kept` is in bytes.
+    `timeout` is in milliseconds, for endpoints that set none; `response_kept` is in bytes; `source` is that of
+    CloudEvents.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class Poster:
         response_kept: int,
         clock: Clock,
         ids: IdFactory,
+        source: str = SOURCE,
     ) -> None:
         self._session = session
         self._timeout = timeout
         self._response_kept = response_kept
         self._clock = clock
         self._ids = ids
+        self._source = source
         self._deadlines = Deadlines()
 
     async def attempt(self, delivery: Delivery) -> Attempt:
@@ -50,8 +54,9 @@ class Poster:
         started_at, start = self._clock(), perf_counter()
         headers: dict[str, str] = {}
         try:
-            headers = compose(delivery, endpoint, started_at)
-            result = await self._exchange(endpoint, delivery.event.payload, headers)
+            headers, body = FORMATS[endpoint.format](delivery.event, self._source)
+            compose(delivery, endpoint, headers, body, started_at)
+            result = await self._exchange(endpoint, body, headers)
         except Exception as error:
             logger.exception("the attempt at %s broke, delivery %s", endpoint.id, delivery.id)
             result = Result(Outcome.PROTOCOL, one_line(f"protocol: {type(error).__name__}: {error}"))

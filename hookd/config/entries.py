@@ -78,6 +78,8 @@ class SourceTable:
     """How far a signed timestamp may be from now."""
     header: Annotated[str | None, words.HEADER] = None
     """The header that carries the token, for the scheme `token`; without it `X-Webhook-Token`."""
+    format: Annotated[str, choice("plain", "cloudevents")] = "plain"
+    """What the sender sends: anything, or CloudEvents, which name their own ids and types."""
     id: Annotated[Place | None, words.PLACE] = None
     """Where the id stands that tells a repetition; each scheme has its own place, `token` none."""
     type: Annotated[Place | None, words.PLACE] = None
@@ -109,8 +111,8 @@ class SourceTable:
             secrets=self.secrets,
             tolerance=self.tolerance,
             header=self.header or (None if scheme.signed else scheme.header),
-            id=self.id or own_id,
-            type=self.type or scheme.type,
+            id=self.id or (own_id if self.format == "plain" else None),
+            type=self.type or (scheme.type if self.format == "plain" else None),
             tenant=self.tenant,
             max_body=self.max_body or max_body,
             reply=self.reply,
@@ -118,6 +120,7 @@ class SourceTable:
             filter=self.filter,
             allow=None if self.allow is None else all_networks(self.allow),
             methods=self.methods,
+            format=self.format,
         )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from hookd.attempt import SOURCE
 from hookd.config import places, words
 from hookd.config.kinds import choice, duration, integer, share, size
 from hookd.config.places import Address
@@ -93,6 +94,8 @@ class DeliverySettings:
     """How long an endpoint fails, without one success, before it is disabled."""
     response_kept: Annotated[int, size("0B", "64KiB", "4KiB")] = parse_size("4KiB")
     """How much of a response's body is stored with the attempt."""
+    cloudevents_source: Annotated[str, words.REFERENCE] = SOURCE
+    """The `source` of the CloudEvents that are sent; a tenant's have `/TENANT` behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

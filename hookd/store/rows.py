@@ -47,6 +47,7 @@ def endpoint_row(endpoint: Endpoint, vault: Vault) -> dict[str, Any]:
         "opened_at": endpoint.breaker.opened_at,
         "openings": endpoint.breaker.openings,
         "blocked_until": endpoint.breaker.blocked_until,
+        "format": endpoint.format,
         "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
         **_encrypted(endpoint, vault.first),
@@ -92,6 +93,7 @@ def endpoint(row: Row, vault: Vault) -> Endpoint:
         ordered=bool(row[23]),
         breaker=Breaker(row[24], row[25], row[26]),
         filter=row[27],
+        format=row[28],
     )
 
 

@@ -11,6 +11,7 @@ from hookd.accept import Acceptor
 from hookd.egress import Guard
 from hookd.errors import Fault, InvalidInput
 from hookd.ids import IdFactory
+from hookd.members import Member
 from hookd.metrics import Metrics
 from hookd.model import ApiToken, Attempt, Clock, Endpoint, Source, Trigger
 from hookd.policy.networks import Networks
@@ -18,7 +19,7 @@ from hookd.receive import Receiver
 from hookd.store import Store
 from hookd.text import printable
 from hookd.web.auth import Caller
-from hookd.web.body import Bodies, Member, members, read_body
+from hookd.web.body import Bodies, members, read_body
 from hookd.web.problems import RequestError, pointer
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from hookd.attempt import check_header
+from hookd.attempt import check_format, check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
 from hookd.model import Breaker, Endpoint, EndpointState
@@ -46,6 +46,7 @@ def _unmasked(text: str) -> str:
 
 
 Scheme = Annotated[Text, AfterValidator(_scheme)]
+Format = Annotated[Text, AfterValidator(check_format)]
 State = Annotated[EndpointState, Field(strict=False)]
 Headers = Annotated[
     dict[
@@ -65,6 +66,7 @@ class Definition(Body):
     description: Annotated[Text, Field(max_length=1000)] = ""
     token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False)
     scheme: Scheme = "standard"
+    format: Format = "plain"
     headers: Headers = Field({}, repr=False)
     filter: Filter | None = None
     rate_limit: Rate | None = None
@@ -145,6 +147,7 @@ def definition(endpoint: Endpoint) -> dict[str, Any]:
         "description": endpoint.description,
         "token": endpoint.token,
         "scheme": endpoint.scheme,
+        "format": endpoint.format,
         "headers": dict(endpoint.headers),
         "filter": None if endpoint.filter is None else msgspec.json.decode(endpoint.filter),
         "rate_limit": None if endpoint.rate_limit is None else format_rate(endpoint.rate_limit),

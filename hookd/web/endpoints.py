@@ -33,6 +33,7 @@ async def store(call: Call, wanted: NewEndpoint) -> Endpoint:
         event_types=wanted.event_types,
         description=wanted.description,
         scheme=wanted.scheme,
+        format=wanted.format,
         token=wanted.token,
         secret=wanted.secret or generate_secret(services.random_bytes),
         previous_secrets=(),

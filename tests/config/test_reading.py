@@ -41,6 +41,7 @@ retry = ["1s", "1m"]
 jitter = 0
 disable_after = "1d"
 response_kept = "0B"
+cloudevents_source = "https://hooks.example"
 [network]
 allow = ["loopback", "private", "192.0.2.0/24", "2001:db8::1"]
 deny = ["10.1.0.0/16"]
@@ -72,6 +73,7 @@ tenant = "acme"
 max_body = "1KiB"
 reply = "thanks"
 refuse = "no"
+format = "cloudevents"
 allow = ["private", "192.0.2.0/24", "::ffff:198.51.100.0/120", "2001:db8::/32"]
 methods = ["PUT", "POST"]
 [sources.filter]
@@ -134,6 +136,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (found.delivery.retry, found.delivery.jitter) == ((SECOND, MINUTE), 0.0)
     assert (found.delivery.max_in_flight, found.delivery.per_endpoint) == (8, 2)
     assert (found.delivery.timeout, found.delivery.disable_after, found.delivery.response_kept) == (500, DAY, 0)
+    assert found.delivery.cloudevents_source == "https://hooks.example"
     assert found.network.allow == ("loopback", "private", "192.0.2.0/24", "2001:db8::1")
     assert (found.network.deny, found.network.proxy) == (("10.1.0.0/16",), "http://proxy.example:3128")
     assert (found.log.level, found.log.format) == ("debug", "json")
@@ -159,6 +162,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             filter=msgspec.json.encode(EVERY_PART).decode(),
             allow=all_networks(("private", "192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32")),
             methods=("PUT", "POST"),
+            format="cloudevents",
         ),
     )
 
@@ -168,6 +172,14 @@ def test_what_a_source_does_not_say_is_its_schemes(tmp_path: Path) -> None:
     assert (token.header, token.id, token.type) == ("X-Webhook-Token", None, None)
     assert (standard.header, standard.id, standard.type) == (None, Field("header", "webhook-id"), Field("body", "type"))
     assert (token.tolerance, token.max_body, token.reply, token.refuse) == (5 * MINUTE, 2 << 20, "OK", "unauthorized")
+
+
+def test_cloud_events_name_themselves(tmp_path: Path) -> None:
+    cloudevents = STANDARD + 'format = "cloudevents"\n'
+    [source] = settings(tmp_path, cloudevents).sources
+    assert (source.format, source.id, source.type) == ("cloudevents", None, None)
+    [source] = settings(tmp_path, cloudevents + 'id = "header:X-Id"\n').sources
+    assert source.id == Field("header", "X-Id")
 
 
 def test_triggers_and_handlers_have_defaults_too(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ COLUMNS = (
     *("id", "tenant", "url", "event_types", "description", "scheme", *SECRETS, "max_in_flight", "timeout", "retry"),
     *("metadata", "state", "state_reason", "state_since", "failing_since", "failing_attempts", "created_at"),
     *("updated_at", "key_id", "rate_limit", "ordered", "opened_at", "openings", "blocked_until", "filter"),
+    "format",
 )
 """The columns of `endpoints.read`."""
 

@@ -1,4 +1,5 @@
 import base64
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from yarl import URL
 
 from hookd.model import Breaker, Scope
 from hookd.units import format_time
+from tests.receivers import Receiver
 from tests.web.serving import serve
 from tests.web.stand import DAY, NOW, Stand, token
 
@@ -35,6 +37,7 @@ async def test_an_endpoint_is_made_with_every_default(stand: Stand) -> None:
         "description": "",
         "token": None,
         "scheme": "standard",
+        "format": "plain",
         "headers": {},
         "filter": None,
         "rate_limit": None,
@@ -60,6 +63,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         "tenant": "acme",
         "token": "token-text",
         "scheme": "token",
+        "format": "standard",
         "secret": "secret-text",
         "headers": {"Authorization": "Basic header-text"},
         "filter": {"body": {"amount": [{"numeric": [">=", 100]}], "coupon": [None]}},
@@ -76,7 +80,10 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
     shown = read.json
     assert shown["event_types"] == ["order.*", "user.created"]
     assert (shown["timeout"], shown["retry"]) == ("1500ms", ["0s", "90s", "1d"])
-    as_asked = ("description", "tenant", "scheme", "filter", "rate_limit", "max_in_flight", "ordered", "metadata")
+    as_asked = (
+        *("description", "tenant", "scheme", "format", "filter", "rate_limit", "max_in_flight", "ordered"),
+        "metadata",
+    )
     assert {name: shown[name] for name in as_asked} == {name: fields[name] for name in as_asked}
     listed = await stand.call("GET", PATH)
     for text in (read.text, listed.text):
@@ -118,7 +125,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         ({"retry": ["1s"] * 101}, ["#/retry"]),
         ({"metadata": {"a/b": 1}}, ["#/metadata/a~1b"]),
         ({"metadata": {"": "a"}}, ["#/metadata/"]),
-        ({"filter": {}, "format": None}, ["#/filter", "#/format"]),
+        ({"filter": {}, "colour": None}, ["#/filter", "#/colour"]),
         ({"filter": 5}, ["#/filter"]),
         ({"filter": {"headers": {"a": ["b"]}, "body": {"a/b": 5}}}, ["#/filter/headers", "#/filter/body/a~1b"]),
         ({"filter": {"body": {"a": [{"numeric": [">", "5"]}]}}}, ["#/filter/body/a/0/numeric"]),
@@ -134,7 +141,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         ({"rate_limit": "50/s burst 0"}, ["#/rate_limit"]),
         ({"rate_limit": "99999999/s"}, ["#/rate_limit"]),
         ({"url": "x", "zzz": None}, ["#/url", "#/zzz"]),
-        ({"format": "plain"}, ["#/format"]),
+        ({"format": "xml"}, ["#/format"]),
         ({"state": "paused"}, ["#/state"]),
         ({"url": "ftp://a", "timeout": "x", "colour": 1}, ["#/url", "#/timeout", "#/colour"]),
     ],
@@ -413,3 +420,22 @@ async def test_an_id_that_nothing_has_is_not_found(stand: Stand, identity: str) 
 
 def test_the_clock_of_the_stand_is_what_the_texts_say() -> None:
     assert format_time(NOW) == NOW_TEXT
+
+
+async def test_a_format_is_changed_and_put_back(stand: Stand) -> None:
+    path = f"{PATH}/{(await stand.endpoint(format='cloudevents'))['id']}"
+    for asked, shown in (("cloudevents-binary", "cloudevents-binary"), (None, "plain"), ("standard", "standard")):
+        assert (await stand.call("PATCH", path, {"format": asked})).json["format"] == shown
+        assert (await stand.call("GET", path)).json["format"] == shown
+    told = await stand.call("PATCH", path, {"format": "cloudevent"})
+    assert (told.status, told.pointers) == (422, ["#/format"])
+    assert "plain, standard, cloudevents, cloudevents-binary" in told.text
+
+
+async def test_a_test_is_sent_in_the_format_of_its_endpoint(stand: Stand) -> None:
+    async with Receiver() as receiver:
+        made = await stand.endpoint(url=receiver.url(), format="cloudevents")
+        attempt = (await stand.call("POST", f"{PATH}/{made['id']}/test")).json
+        [request] = receiver.requests
+    assert attempt["request_headers"]["content-type"] == "application/cloudevents+json"
+    assert json.loads(request.body)["type"] == "hookd.test"

@@ -1,11 +1,12 @@
 -- name: insert
 INSERT INTO endpoints (id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers,
     max_in_flight, timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts,
-    created_at, updated_at, key_id, rate_limit, ordered, opened_at, openings, blocked_until, filter)
+    created_at, updated_at, key_id, rate_limit, ordered, opened_at, openings, blocked_until, filter,
+    format)
 VALUES (:id, :tenant, :url, :event_types, :description, :scheme, :token, :secret, :previous_secrets, :headers,
     :max_in_flight, :timeout, :retry, :metadata, :state, :state_reason, :state_since, :failing_since,
     :failing_attempts, :created_at, :updated_at, :key_id, :rate_limit, :ordered, :opened_at, :openings, :blocked_until,
-    :filter);
+    :filter, :format);
 
 -- name: update
 UPDATE endpoints SET url = :url, event_types = :event_types, description = :description, scheme = :scheme,
@@ -13,7 +14,8 @@ UPDATE endpoints SET url = :url, event_types = :event_types, description = :desc
     max_in_flight = :max_in_flight, timeout = :timeout, retry = :retry, metadata = :metadata, state = :state,
     state_reason = :state_reason, state_since = :state_since, failing_since = :failing_since,
     failing_attempts = :failing_attempts, updated_at = :updated_at, key_id = :key_id, rate_limit = :rate_limit,
-    ordered = :ordered, opened_at = :opened_at, openings = :openings, blocked_until = :blocked_until, filter = :filter
+    ordered = :ordered, opened_at = :opened_at, openings = :openings, blocked_until = :blocked_until, filter = :filter,
+    format = :format
 WHERE id = :id;
 
 -- name: update_health
@@ -27,7 +29,7 @@ DELETE FROM endpoints WHERE id = :id;
 -- name: read
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    key_id, rate_limit, ordered, opened_at, openings, blocked_until, filter
+    key_id, rate_limit, ordered, opened_at, openings, blocked_until, filter, format
 FROM endpoints WHERE id = :id;
 
 -- name: subscribe
@@ -54,5 +56,5 @@ SELECT DISTINCT key_id FROM endpoints;
 -- name: page
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    key_id, rate_limit, ordered, opened_at, openings, blocked_until, filter, sequence
+    key_id, rate_limit, ordered, opened_at, openings, blocked_until, filter, format, sequence
 FROM endpoints
