@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -321,6 +322,34 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone_tried_and_taken_up_a
         it.deliverer._wake.set()
         await it.reach(Status.DELIVERED)
         assert "works again" in caplog.text
+
+
+async def test_nothing_is_sent_that_was_handed_over_in_the_commit_that_opens_the_breaker(tmp_path: Path) -> None:
+    gate, commits = Gate(), threading.Event()
+
+    async def behave(connection: Connection, _: Request) -> None:
+        gate.arrived.set()
+        await gate.open.wait()
+        await connection.send(ERROR)
+
+    policy = BreakerPolicy(failures=1, share=1.0, least=100, window=60_000, wait=10_000, longest=10_000)
+    async with Receiver(behave) as receiver, delivering(tmp_path, retry=(0,) * 9, breaker=policy) as it:
+        await it.stand.endpoint(url=receiver.url())
+        await it.stand.accept()
+        await gate.arrived.wait()
+        store = it.stand.store
+        held_up = asyncio.create_task(store._writer.run(lambda _: commits.wait()))
+        store.hasten("ep_none")  # a commit that waits, so that all that follows comes into the next
+        await until(lambda: not store._committer._writes, "the commit is on its way")
+        accepted = [store.accept(it.stand.draft()) for _ in range(5)]
+        gate.open.set()
+        await it.deliverer.settled()
+        commits.set()
+        await asyncio.gather(held_up, *accepted)
+        await it.reach(Status.PENDING)
+        await it.deliverer.settled()
+        assert len(receiver.requests) == 1
+        assert it.stand.lanes.in_flight == 0
 
 
 async def test_endpoints_that_hang_leave_places_to_others_whatever_they_are_allowed(tmp_path: Path) -> None:

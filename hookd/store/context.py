@@ -57,6 +57,8 @@ class Changes:
 
     claimed: list[Delivery] = field(default_factory=list)
     """Deliveries whose places are taken and whose attempts are to be made now."""
+    outdated: list[Delivery] = field(default_factory=list)
+    """What was claimed before its destination changed in the same transaction, and is to be put back."""
     held: list[Destination] = field(default_factory=list)
     """Whose places are taken, one entry for each; for some, the delivery is yet to be written."""
     due: dict[str, int] = field(default_factory=dict)
@@ -78,6 +80,12 @@ class Changes:
     def mark(self) -> "Changes":
         """Answer a copy, to come back to."""
         return Changes(**{each.name: copy(getattr(self, each.name)) for each in fields(self)})
+
+    def touch(self, lane: str) -> None:
+        """Note that a lane's destination has changed, or that something that is being sent is to stop."""
+        self.touched.add(lane)
+        self.outdated += [delivery for delivery in self.claimed if delivery.destination.id == lane]
+        self.claimed = [delivery for delivery in self.claimed if delivery.destination.id != lane]
 
     def make_due(self, lane: str, at: int) -> None:
         """Note that a lane has a row due at `at`."""
@@ -194,7 +202,7 @@ class Context:
 
     def learn(self, destination: Destination) -> None:
         """Let what a destination now allows be effective at once."""
-        self.changes.touched.add(destination.id)
+        self.changes.touch(destination.id)
         if self.room is not None:
             self.room.learn(destination)
 

@@ -187,5 +187,5 @@ def _cancel(context: Context, named: Named) -> Steps[DeliveryRecord]:
         yield from settle(context, [line])
     elif status is Status.SENDING:
         yield Query(SQL.stop, parameters)
-        context.changes.touched.add(line.endpoint)
+        context.changes.touch(line.endpoint)
     return (yield from _reread(sequence))

@@ -130,7 +130,7 @@ def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = T
 
 def cancel_waiting(context: Context, identity: str, reason: str) -> Steps[None]:
     """Cancel what waits for a destination; what is being sent is cancelled unless its attempt succeeds."""
-    context.changes.touched.add(identity)
+    context.changes.touch(identity)
     parameters = {"endpoint": identity, "reason": reason, "now": context.now}
     waiting = yield Query(DELIVERIES.count_waiting, {"endpoint": identity})
     context.changes.concluded[Status.CANCELLED] += waiting[0][0]

@@ -122,7 +122,7 @@ class Comparison(RuleBasedStateMachine):
         self.lanes.ask_first(changes.unasked)
         for lane in changes.touched:
             self.lanes.reconsider(lane)
-        self.claimed |= {delivery.id: delivery for delivery in changes.claimed}
+        self.claimed |= {delivery.id: delivery for delivery in [*changes.claimed, *changes.outdated]}
 
     def _taken(self, target: str) -> bool:
         """Say for the model whether the lanes took a new delivery in at once."""

@@ -52,6 +52,21 @@ async def test_nothing_is_claimed_while_it_is_open_and_the_lane_is_due_after_it(
     assert (await endpoint(stand)).breaker == Breaker(stand.now, 1, stand.now + WAIT)
 
 
+async def test_what_was_handed_over_in_the_commit_that_opens_it_is_put_back(stand: Stand) -> None:
+    await stand.endpoint()
+    stand.store.room = stand.lanes
+    for _ in range(FAILURES):
+        await stand.accept()
+    failing = [delivery for commit in stand.commits for delivery in commit.changes.claimed]
+    accepted = stand.store.accept(stand.draft())
+    for delivery in failing:
+        result = stand.result(delivery, Outcome.TIMEOUT, schedule=AT_ONCE)
+        stand.store.record(structs.replace(result, breaker=POLICY))
+    event = (await accepted).event
+    changes = stand.commits[-1].changes
+    assert (changes.claimed, [delivery.event.id for delivery in changes.outdated]) == ([], [event])
+
+
 async def test_new_events_wait_and_do_not_wake_the_lane(stand: Stand) -> None:
     await broken(stand)
     stand.store.room = stand.lanes
