@@ -87,7 +87,7 @@ async def delivering(
             acceptor=Acceptor(stand.store, metrics, clock, stand.ids),
             lanes=stand.lanes,
             poster=Poster(session, timeout=10_000, response_kept=100, clock=clock_of_attempts or clock, ids=stand.ids),
-            runner=Runner(timeout=10_000, clock=clock, ids=stand.ids),
+            runner=Runner(timeout=10_000, response_kept=100, clock=clock, ids=stand.ids),
             policy=Policy(retry, 0.0, 5 * DAY, breaker),
             metrics=metrics,
             clock=clock,

@@ -121,7 +121,8 @@ class HandlerTable:
     event_types: Annotated[tuple[Annotated[str, words.PATTERN], ...], words.FILLED] = ("*",)
     """The events it gets: a type, `a.*` for all below `a`, or `*` for all that are published."""
     run: Annotated[str, words.RUN]
-    """What is done with each: a line in the log with fields of the payload, or a Python function called."""
+    """What is done with each: a line in the log with fields of the payload, a Python function called, or a program
+    run."""
     timeout: Annotated[int | None, duration("1ms", "1h", "15s")] = None
     """How long one attempt may take; without it that of `[delivery]`."""
     max_in_flight: Annotated[int | None, integer(1, 10_000)] = None
