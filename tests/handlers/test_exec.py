@@ -34,8 +34,11 @@ HERE = Path("/")
 
 @pytest.fixture
 async def runner() -> AsyncIterator[Runner]:
+    """A runner that leaves no zombie and lets no callback of the event loop fail."""
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     yield Runner(timeout=LONG, response_kept=KEPT, clock=wall_clock, ids=IdFactory(wall_clock, random.Random(1)))
-    assert zombies() == []
+    assert (zombies(), faults) == ([], [])
 
 
 def handler(run: str, timeout: int | None = None) -> Handler:
