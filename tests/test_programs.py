@@ -1,6 +1,7 @@
 """Programs under a whole daemon: its configuration, reload, stop, and death."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from tests.daemons import LOOPBACK, Daemon, clean_environment
 from tests.handlers.programs import gone, runs, script, told
 
+TOP = Path(__file__).parent.parent
 MISUSED = 2
 
 
@@ -73,6 +75,22 @@ def test_a_program_that_is_not_there_is_a_fault_of_the_configuration(
     assert ended.returncode == MISUSED
     (line,) = ended.stderr.splitlines()
     assert f"handlers[0].run: {problem.format(folder=tmp_path)}" in line
+
+
+async def test_the_program_of_the_docs(tmp_path: Path) -> None:
+    page = (TOP / "docs" / "handlers.md").read_text("utf-8")
+    [table] = re.findall(r"```toml\n(\[\[handlers\]\]\nname = \"archive\".*?)```", page, flags=re.DOTALL)
+    [text] = re.findall(r"```sh\n(#!/bin/sh.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "archive.sh").write_text(text)
+    (tmp_path / "archive.sh").chmod(0o755)
+    folder = tmp_path / "the shop"
+    folder.mkdir()
+    table = table.replace("/var/spool/shop", f"'{folder}'").replace("shop.*", "order")
+    async with Daemon(tmp_path, LOOPBACK + table) as daemon:
+        event = await publish(daemon, course="Analysis")
+        (attempt,) = await attempts(daemon, event, "delivered")
+        assert attempt["response_body"] == ""
+        assert [(file.name, file.read_text()) for file in folder.iterdir()] == [(event, '{"course": "Analysis"}')]
 
 
 async def test_a_reload_takes_another_program_or_leaves_everything_as_it_is(tmp_path: Path) -> None:
