@@ -150,7 +150,7 @@ async def test_a_stop_leaves_no_program_behind(tmp_path: Path, temper: str) -> N
 async def test_a_stop_ends_what_is_past_its_timeout_too(tmp_path: Path) -> None:
     """Its attempt is on record, and nobody waits for it but the end."""
     script(tmp_path, "trap '' TERM", "echo $$ > pid", "while :; do sleep 0.01; done")
-    text = config("exec:./program") + 'timeout = "100ms"\n'
+    text = config("exec:./program") + 'timeout = "1s"\n'
     async with Daemon(tmp_path, text) as daemon:
         event = await publish(daemon)
         (attempt,) = await attempts(daemon, event, "pending")
