@@ -120,7 +120,8 @@ class Daemon:
         )
 
     def _runner(self) -> Runner:
-        return Runner(timeout=self._settings.delivery.timeout, clock=self._clock, ids=self._ids)
+        delivery = self._settings.delivery
+        return Runner(timeout=delivery.timeout, response_kept=delivery.response_kept, clock=self._clock, ids=self._ids)
 
     def _policy(self) -> Policy:
         delivery = self._settings.delivery

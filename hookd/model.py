@@ -152,7 +152,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A destination inside the daemon, declared in the configuration only: `log:` or `python:`."""
+    """A destination inside the daemon, declared in the configuration only: `log:`, `python:` or `exec:`."""
 
     name: str
     event_types: tuple[str, ...]

@@ -137,7 +137,8 @@ class HandlerTable:
     filter: Annotated[str | None, filtering.OF_DESTINATION] = None
     """Which of these events it gets, by their body and type; without it all of them."""
     run: Annotated[str, words.RUN]
-    """What is done with each: a line in the log with fields of the payload, or a Python function called."""
+    """What is done with each: a line in the log with fields of the payload, a Python function called, or a program
+    run."""
     timeout: Annotated[int | None, duration("1ms", "1h", "15s")] = None
     """How long one attempt may take; without it that of `[delivery]`."""
     max_in_flight: Annotated[int | None, integer(1, 10_000)] = None

@@ -93,7 +93,7 @@ class DeliverySettings:
     disable_after: Annotated[int, duration("1s", "3650d", "5d")] = parse_duration("5d")
     """How long an endpoint fails, without one success, before it is disabled."""
     response_kept: Annotated[int, size("0B", "64KiB", "4KiB")] = parse_size("4KiB")
-    """How much of a response's body is stored with the attempt."""
+    """How much of a response's body, or of what a program writes, is stored with the attempt."""
     cloudevents_source: Annotated[str, words.REFERENCE] = SOURCE
     """The `source` of the CloudEvents that are sent; a tenant's have `/TENANT` behind it."""
 

@@ -1,6 +1,7 @@
 """Kinds of words: names, paths, types, secrets, and where things stand in a request."""
 
 import binascii
+import os
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -12,8 +13,8 @@ from pydantic_core import PydanticCustomError
 from hookd import signing
 from hookd.config.kinds import Kind, Surroundings, checked, choice, got, kind, quoted, text
 from hookd.config.secrets import EXPECTED, masked, resolve
-from hookd.handlers import load
-from hookd.model import Field, Handler, RateLimit, Scope
+from hookd.handlers import load, located
+from hookd.model import Field, RateLimit, Scope
 from hookd.policy.types import check_pattern, check_type
 from hookd.units import format_rate, parse_rate
 
@@ -33,6 +34,7 @@ _REFERENCE = re.compile(r"[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]{1,256}")
 _PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*")
 
 _SCOPES = 'an array of "read", "write" and "publish", at least one of them'
+_RUN = '"log:TEXT with {field}", "python:module:function" or "exec:PROGRAM ARGS"'
 _KEY = f"the base64 of {KEY_BYTES} random bytes"
 
 
@@ -113,8 +115,12 @@ def _place(value: Any) -> Field | None:
     return Field(place, name)
 
 
-def _check_run(run: str) -> None:
-    load(Handler(name="", event_types=(), run=run))
+def _run(value: Any, surroundings: Surroundings, *_: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {_RUN}, got {got(value)}")  # noqa: TRY004 - ValueError is what pydantic collects
+    run = located(value, surroundings.folder, surroundings.environment.get("PATH", os.defpath))
+    load(run)
+    return run
 
 
 def _filled(entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -157,7 +163,7 @@ TYPE = checked('an event type such as "invoice.paid"', check_type)
 PATTERN = checked('an event type such as "invoice.paid", "invoice.*" or "*"', check_pattern)
 PATH = text('a path such as "/webhook", without a query, escapes and dot segments', _is_path)
 PLACE = kind('"header:NAME" or "body:PATH"', _place, lambda field: quoted(f"{field.place}:{field.name}"))
-RUN = checked('"log:TEXT with {field}" or "python:module:function"', _check_run)
+RUN = Kind(_RUN, _run, quoted)
 REQUIRED = kind('an array of the names of fields, each once and none of them "id"', _required, _array)
 SCOPES = Kind(
     _SCOPES,

@@ -188,6 +188,15 @@ def test_triggers_and_handlers_have_defaults_too(tmp_path: Path) -> None:
     assert found.handlers == (Handler("greet", ("*",), "log:Hello {name}"),)
 
 
+def test_a_program_is_found_beside_the_file_or_on_the_path(tmp_path: Path) -> None:
+    for name in ("notify", "anywhere"):
+        (tmp_path / name).touch(0o755)
+    text = HANDLER.replace("log:Hello {name}", "exec:./notify --to x")
+    assert settings(tmp_path, text).handlers[0].run == f"exec:{tmp_path}/notify --to x"
+    text = HANDLER.replace("log:Hello {name}", "exec:anywhere")
+    assert settings(tmp_path, text, {"PATH": str(tmp_path)}).handlers[0].run == f"exec:{tmp_path}/anywhere"
+
+
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     text = """
     colour = "red"
@@ -207,7 +216,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     scheme = "token"
     secrets = []
     [[handlers]]
-    run = "exec:rm"
+    run = "shell:rm"
     """
     found = faults(tmp_path, text, {"HOOKD_SERVER__COLOUR": "red", "HOOKD_TOKEN": ""})
     assert set(found) == {
@@ -297,6 +306,10 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         (HANDLER + "event_types = ['*.a']", "handlers[0].event_types[0]"),
         (HANDLER.replace("log:Hello {name}", "python:no_such_module:run"), "handlers[0].run"),
         (HANDLER.replace("log:Hello {name}", "python:json:no_such_function"), "handlers[0].run"),
+        (HANDLER.replace("log:Hello {name}", "exec:./missing.sh"), "handlers[0].run"),
+        (HANDLER.replace("log:Hello {name}", "exec:no-such-program"), "handlers[0].run"),
+        (HANDLER.replace("log:Hello {name}", "exec:config.toml"), "handlers[0].run"),
+        (HANDLER.replace('"log:Hello {name}"', "7"), "handlers[0].run"),
         (TOKEN.replace('["read"]', "[]"), "auth.tokens[0].scopes"),
         (TOKEN.replace('token = "t0ken"', ""), "auth.tokens[0].token"),
         (TOKEN.replace("token =", "hash ="), "auth.tokens[0].hash"),

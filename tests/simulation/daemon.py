@@ -77,7 +77,7 @@ class Daemon:
             acceptor=self.acceptor,
             lanes=self.lanes,
             poster=Network(self._receivers, self._clock, ids, self._judge),
-            runner=Runner(timeout=int(TIMEOUT * SECOND), clock=self._clock, ids=ids),
+            runner=Runner(timeout=int(TIMEOUT * SECOND), response_kept=100, clock=self._clock, ids=ids),
             policy=Policy(plan.schedule, JITTER, 5 * DAY, plan.breaker),
             metrics=metrics,
             clock=self._clock,
