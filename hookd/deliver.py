@@ -76,7 +76,7 @@ class Deliverer:
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
-        self._ahead: Ahead[Delivery] = Ahead(lanes)
+        self._ahead: Ahead[Delivery] = Ahead(lanes, lambda delivery: len(delivery.event.payload))
         self._tested = set[str]()
         self._claiming = False
         self._failure: BaseException | None = None

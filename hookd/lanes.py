@@ -95,6 +95,8 @@ class Lanes:
         self._per_endpoint = per_endpoint
         self._monotonic = monotonic
         self._began = monotonic()
+        self.crowded = False
+        """Whether what is claimed ahead takes so much memory that no more may be."""
         self._all = Lane("", max_in_flight)
         self._lanes: dict[str, Lane] = {}
         self._timers: list[tuple[int, str]] = []
@@ -115,7 +117,7 @@ class Lanes:
     @property
     def left(self) -> int:
         """How many more deliveries may be claimed, in all lanes together."""
-        return max(0, self._all.limit + self._all.pace - self._all.claimed)
+        return max(0, self._all.limit + self._ahead(self._all) - self._all.claimed)
 
     def claimable(self, destination: Destination) -> int:
         """Say how many deliveries of a destination may be claimed, as far as its own lane goes.
@@ -155,7 +157,7 @@ class Lanes:
         lane = self.learn(destination)
         waiting = lane.due_at is not None and lane.due_at <= now
         others = bool(self._ready or self._short)
-        ahead = self._all.ahead_at_most if lane.ahead and not others else 0
+        ahead = self._all.ahead_at_most if lane.ahead and not (others or self.crowded) else 0
         if waiting or lane.claimed >= self._share(lane) or self._all.claimed >= self._all.limit + ahead:
             return False
         if not lane.allowance(self._monotonic()):
@@ -184,7 +186,11 @@ class Lanes:
 
     def _room(self, lane: Lane) -> int:
         """Answer how many places of a lane are free, or will be by the time a claim is committed."""
-        return self._share(lane) + lane.ahead * lane.pace - lane.claimed
+        return self._share(lane) + lane.ahead * self._ahead(lane) - lane.claimed
+
+    def _ahead(self, lane: Lane) -> int:
+        """Answer how many deliveries of a lane may be claimed ahead now."""
+        return 0 if self.crowded else lane.pace
 
     # In the event loop.
 
@@ -303,7 +309,8 @@ class Lanes:
         """
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
-        most = min(most, self.left + (later and self._all.soon))
+        soon = later and not self.crowded
+        most = min(most, self.left + (soon and self._all.soon))
         for _ in range(min(most, len(self._short))):  # the others have their turn at the next claim
             identity, lane = self._short.popitem(last=False)
             self._ready.setdefault(identity, lane)
@@ -311,7 +318,7 @@ class Lanes:
             identity, lane = self._ready.popitem(last=False)
             if lane.due_at is None:
                 continue
-            if self._room(lane) + (later and lane.soon) <= 0:
+            if self._room(lane) + (soon and lane.ahead and lane.soon) <= 0:
                 if lane.claimed < lane.limit:
                     self._short[identity] = lane
             elif lane.due_at > now:

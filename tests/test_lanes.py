@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.ahead import Ahead
+from hookd.ahead import MOST_BYTES, Ahead
 from hookd.lanes import HOLD, Lanes
 from hookd.model import Breaker, Endpoint, RateLimit
 from hookd.policy.rate import Bucket, full, seconds_until, taken
@@ -51,7 +51,7 @@ class World:
         self.lanes = Lanes(self.all, self.each, monotonic=lambda: self.now / 1000)
         for name in NAMES if self.is_new else ():
             self.lanes.welcome(self.endpoint(name))
-        self.ahead = Ahead(self.lanes)
+        self.ahead = Ahead(self.lanes, len)
         self.buckets = {name: self.fresh(name, rate) for name, rate in self.rates.items()}
 
     def add(self, name: str, delay: int) -> None:
@@ -451,6 +451,20 @@ def test_new_deliveries_are_taken_ahead_while_nothing_older_waits() -> None:
     lanes.make_due("older", 0)
     assert lanes.pick(1, MOST) == []
     assert not lanes.take(new[3], 1)
+
+
+def test_no_more_is_claimed_ahead_than_memory_has_room_for() -> None:
+    lanes = Lanes(1, 1)
+    ahead: Ahead[int] = Ahead(lanes, int)
+    new = [replace(ENDPOINT, id=name) for name in ("a", "b", "c", "d")]
+    assert [lanes.take(endpoint, 0) for endpoint in new[:3]] == [True, True, True]
+    assert lanes.start("a")
+    for name in ("b", "c"):
+        ahead.add(name, MOST_BYTES // 2)
+    assert not lanes.take(new[3], 0)
+    lanes.end("a")
+    assert ahead.following("a") == MOST_BYTES // 2
+    assert lanes.take(new[3], 0)
 
 
 def test_what_is_not_to_be_claimed_ahead_is_not_taken_ahead_either() -> None:
