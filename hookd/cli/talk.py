@@ -239,29 +239,32 @@ def retry(delivery_id: str | None, endpoint: str | None, status: str | None) -> 
 
 
 def _retry_all(daemon: Client, endpoint: str | None, statuses: Iterable[Status]) -> int:
-    """Retry all of an endpoint that have one of the statuses; say how many were, and how many were refused and why."""
+    """Retry all of an endpoint that have one of the statuses; say how many were, and how many were refused and why.
+
+    The oldest goes first, which is what an ordered endpoint needs; ids sort by time.
+    """
+    found = sorted(each.id for status in statuses for each in daemon.deliveries(endpoint=endpoint, status=status))
     retried = 0
     refusals = Counter[str]()
     try:
-        for status in statuses:
-            for delivery in daemon.deliveries(endpoint=endpoint, status=status):
-                refusal = _refusal(daemon, delivery)
-                if refusal is None:
-                    retried += 1
-                    continue
-                if refusal not in refusals:
-                    click.echo(f"hookd: {refusal}", err=True)
-                refusals[refusal] += 1
+        for delivery_id in found:
+            refusal = _refusal(daemon, delivery_id)
+            if refusal is None:
+                retried += 1
+                continue
+            if refusal not in refusals:
+                click.echo(f"hookd: {refusal}", err=True)
+            refusals[refusal] += 1
     finally:
         refused = f", {refusals.total()} refused" if refusals else ""
         _say(f"{counted(retried, 'delivery', 'deliveries')} retried{refused}")
     return 1 if refusals else 0
 
 
-def _refusal(daemon: Client, delivery: Delivery) -> str | None:
+def _refusal(daemon: Client, delivery_id: str) -> str | None:
     """Retry a delivery; where the state of things forbids it, answer why."""
     try:
-        daemon.retry(delivery.id)
+        daemon.retry(delivery_id)
     except AnswerError as error:
         if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
             raise

@@ -10,7 +10,7 @@ from hookd.model import Attempt, Endpoint, EndpointState, Status
 from hookd.store import rows
 from hookd.store.context import Context
 from hookd.store.endpoints import Named
-from hookd.store.order import Line, next_turn, settle
+from hookd.store.order import Line, settle
 from hookd.store.page import Listing, Page, cut
 from hookd.store.statement import Query, Row, Steps, statements
 
@@ -155,9 +155,8 @@ def _retry(context: Context, named: Named) -> Steps[DeliveryRecord]:
         raise Conflict(f"{lane} does not exist any more")
     if isinstance(destination, Endpoint) and destination.state is EndpointState.DISABLED:
         raise Conflict(f"{lane} is disabled: {destination.state_reason}; set its state to active first")
-    turn = (yield from next_turn(line)) if destination.ordered else None
-    parameters = {"sequence": sequence, "now": context.now, "ordering_key": line.ordering_key, "turn": turn}
-    yield Query(SQL.retry, parameters)
+    parameters = {"sequence": sequence, "now": context.now, "ordering_key": line.ordering_key}
+    yield Query(SQL.retry, parameters | {"ordered": destination.ordered})
     if destination.ordered:
         yield from settle(context, [line])
     else:

@@ -540,6 +540,21 @@ async def test_retry_of_many_goes_through_every_page(daemon: Daemon) -> None:
     assert len(other.requests) == 2
 
 
+async def test_retry_of_many_keeps_the_order_of_an_ordered_endpoint(daemon: Daemon) -> None:
+    names = [f"in-order-{number}" for number in range(6)]
+    async with Receiver(answering(FAILURE)) as receiver:
+        endpoint = await subscribe(daemon, receiver, "retry.ordered", retry=[], ordered=True)
+        for name in names:
+            await daemon.call("POST", "/api/v1/events", {"type": "retry.ordered", "payload": None, "id": name})
+            await daemon.settled(name, "failed")
+        receiver.behave = answering(OK)
+        done = await hookd("retry", "--endpoint", endpoint, "--status", "failed", url=daemon.url)
+        assert done.lines == [f"{len(names)} deliveries retried"]
+        for name in names:
+            await daemon.settled(name, "delivered")
+    assert [request.headers["webhook-id"] for request in receiver.requests] == names * 2
+
+
 async def test_tokens(tmp_path: Path) -> None:
     config = LOOPBACK + f'[[auth.tokens]]\nname = "shop"\ntoken = "{TOKEN}-publish"\nscopes = ["publish"]\n'
     async with Daemon(tmp_path, config, token=TOKEN) as daemon, Receiver() as receiver:

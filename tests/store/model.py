@@ -16,6 +16,8 @@ FEWEST_ATTEMPTS = 10
 TOO_MUCH = (429, 503)
 BREAKER = BreakerPolicy(failures=3, share=2.0, least=1, window=60_000, wait=10_000, longest=40_000)
 """It opens by failures in a row alone."""
+BEFORE_ALL = 2**62
+"""So far before all that waits is what is retried by hand, in the order of the events."""
 GOES_FIRST = "an older delivery of this ordered endpoint goes first"
 
 Refused = type[HookdError]
@@ -244,7 +246,7 @@ class Model:
                 continue
             if target.ordered:
                 line = self.line(target.id, event.ordering_key)
-                row.place = (line[-1].place or 0) + 1 if line else 1
+                row.place = max(0, line[-1].place or 0) + 1 if line else 1
             if not self.is_held(row) and self.is_able(target.id) and self.take(target.id):
                 row.status = Status.SENDING
 
@@ -384,8 +386,7 @@ class Model:
         if row.status is Status.SENDING or target is None or target.refusal is not None:
             return Conflict
         if target.ordered and row.place is None:
-            line = self.line(target.id, row.event.ordering_key)
-            row.place = (line[0].place or 0) - 1 if line else 0
+            row.place = next(place for place, event in enumerate(self.events) if event is row.event) - BEFORE_ALL
         row.status, row.reason, row.stop, row.step, row.crashes = Status.PENDING, None, None, 0, 0
         row.due_at = self.now
         return None

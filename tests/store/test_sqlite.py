@@ -133,7 +133,6 @@ async def test_what_is_to_be_encrypted_anew_is_found_along_an_index(connection: 
         ("endpoints", "subscribers", "PRIMARY KEY"),
         ("deliveries", "cancel_held", "outbox_turn"),
         ("order", "last_turns", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
-        ("order", "first_turn", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("order", "hold", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("order", "let_go", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("prune", "met", "events_created_at"),

@@ -10,10 +10,11 @@ FROM outbox CROSS JOIN events ON events.sequence = outbox.event
 SELECT outbox.sequence, outbox.tenant, outbox.endpoint, outbox.status, events.ordering_key
 FROM outbox CROSS JOIN events ON events.sequence = outbox.event WHERE outbox.id = :id;
 
+-- What is retried goes before all that waits in its line, whose turns count from 1, and keeps the order of the events
+-- among what is retried besides.
 -- name: retry
 UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, crashes = 0, due_at = :now,
-    ordering_key = :ordering_key, turn = CASE WHEN :turn IS NOT NULL THEN coalesce(turn, :turn) END,
-    held = :turn IS NOT NULL
+    ordering_key = :ordering_key, turn = CASE WHEN :ordered THEN coalesce(turn, event - (1 << 62)) END, held = :ordered
 WHERE sequence = :sequence;
 
 -- name: cancel
