@@ -53,6 +53,8 @@ class Target:
     ordered: bool = False
     opened_at: int | None = None
     openings: int = 0
+    told: bool = False
+    """Whether `hookd.endpoint.failing` told of the open breaker."""
     blocked_until: int = 0
     """Before that nothing is sent, since the breaker is open or the receiver has asked for a pause."""
 
@@ -306,7 +308,8 @@ class Model:
             target.blocked_until = 0
         if tried.outcome is Outcome.SUCCESS:
             target.failing_since, target.failing_attempts = None, 0
-            self._close(target, tried)
+            if target.state is not EndpointState.DISABLED and target.opened_at is not None:
+                self._mend(target)
             return
         since = self.now if target.failing_since is None else target.failing_since
         target.failing_since, target.failing_attempts = since, target.failing_attempts + 1
@@ -337,21 +340,19 @@ class Model:
         target.blocked_until = max(target.blocked_until, self.now + wait)
         target.openings += 1
         if was_closed:
-            target.opened_at = self.now
+            target.opened_at, target.told = self.now, told
             if told:
                 self.tell("hookd.endpoint.failing", target.tenant)
 
-    def _close(self, target: Target, tried: Tried) -> None:
-        """Let all of it go again after a success; a pause that was asked for goes on."""
-        was_open = target.opened_at is not None
-        if target.state is EndpointState.DISABLED or not was_open:
-            return
-        self._mend(target)
-        if tried.row.event.origin is not Origin.OPERATIONAL:
+    def _mend(self, target: Target) -> None:
+        """Let all of it go again, and tell whoever was told that it was failing."""
+        told = target.told
+        self._forget(target)
+        if told:
             self.tell("hookd.endpoint.recovered", target.tenant)
 
-    def _mend(self, target: Target) -> None:
-        target.opened_at, target.openings, target.blocked_until = None, 0, 0
+    def _forget(self, target: Target) -> None:
+        target.opened_at, target.openings, target.blocked_until, target.told = None, 0, 0, False
 
     def _end(self, row: Row, status: Status, reason: str | None) -> None:
         row.status, row.reason, row.stop, row.place = status, reason, None, None
@@ -423,14 +424,15 @@ class Model:
                     row.place = place if ordered else None
 
     def hasten(self, identity: str) -> None:
-        if identity in self.endpoints:
-            self._mend(self.endpoints[identity])
         for row in self.of(identity, Status.PENDING):
             row.due_at = min(row.due_at, self.now)
+        if identity in self.endpoints:
+            self._mend(self.endpoints[identity])
 
     def disable(self, target: Target, reason: str, *, told: bool) -> None:
         target.state, target.state_reason = EndpointState.DISABLED, reason
-        self._mend(target)
+        told = told or target.told
+        self._forget(target)
         self._stop_all(target.id, f"the endpoint is disabled: {reason}")
         if told:
             self.tell("hookd.endpoint.disabled", target.tenant)

@@ -202,6 +202,16 @@ async def test_dead_letters_that_are_retried_one_by_one_go_before_what_came_in_b
     assert await finish(stand) == [made[1], later]
 
 
+async def test_one_that_waits_behind_a_retried_one_is_due_at_once_where_the_url_is_changed(stand: Stand) -> None:
+    made = await ordered(stand)
+    first = await one(stand)
+    await stand.end(first, Outcome.TIMEOUT, schedule=NEVER)
+    await stand.end(await one(stand), Outcome.TIMEOUT)
+    await stand.store.retry(first.id, None)
+    await change(stand, url="https://example.com/moved")
+    assert await finish(stand) == made
+
+
 async def test_one_that_waits_and_is_retried_keeps_its_place(stand: Stand) -> None:
     made = await ordered(stand)
     await stand.store.retry((await stand.deliveries())[2].id, None)

@@ -132,6 +132,7 @@ async def test_what_is_to_be_encrypted_anew_is_found_along_an_index(connection: 
         ("record", "conclude", "INTEGER PRIMARY KEY"),
         ("endpoints", "subscribers", "PRIMARY KEY"),
         ("deliveries", "cancel_held", "outbox_turn"),
+        ("deliveries", "hasten_held", "outbox_turn"),
         ("order", "last_turns", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("order", "hold", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("order", "let_go", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),

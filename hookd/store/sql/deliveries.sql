@@ -42,6 +42,9 @@ UPDATE outbox SET stop = :reason WHERE status = 'sending' AND status <> 'deliver
 -- name: hasten
 UPDATE outbox SET due_at = :now WHERE endpoint = :endpoint AND status = 'pending' AND held = 0 AND due_at > :now;
 
+-- name: hasten_held
+UPDATE outbox INDEXED BY outbox_turn SET due_at = :now WHERE endpoint = :endpoint AND turn IS NOT NULL AND held = 1 AND due_at > :now;
+
 -- name: attempts
 SELECT id, number, started_at, duration, outcome, status_code, error, request_headers, response_headers,
     response_body, truncated
