@@ -85,17 +85,33 @@ def _say(text: str) -> None:
 @click.argument("event_type", metavar="TYPE")
 @click.option("--data", metavar="JSON|@FILE|-", type=Payload(), default="{}", show_default=True, help="The payload.")
 @click.option("--id", "event_id", metavar="ID", help="The event's id; a repetition is accepted once.")
+@click.option("--tenant", metavar="NAME", help="The tenant whose event it is.")
+@click.option("--ordering-key", metavar="KEY", help="Ordered endpoints keep the order of events with the same key.")
+@click.option(
+    "--endpoint", "endpoints", metavar="EP", multiple=True, help="Deliver to this endpoint alone; may be repeated."
+)
 @click.option("--wait", is_flag=True, help="Wait for the first outcome of every delivery, and show it.")
 @click.option(
     "--timeout", metavar="DURATION", type=Duration(), default="60s", show_default=True, help="Wait no longer than this."
 )
-def send(event_type: str, data: bytes, event_id: str | None, wait: bool, timeout: int) -> int:
+def send(  # one parameter for each option
+    event_type: str,
+    data: bytes,
+    event_id: str | None,
+    tenant: str | None,
+    ordering_key: str | None,
+    endpoints: tuple[str, ...],
+    wait: bool,
+    timeout: int,
+) -> int:
     """Publish an event, and print its id and how many deliveries it has.
 
     With --wait the exit status is 0 if all were delivered, and 1 if any failed, was cancelled or waits for a retry.
     """
     daemon = _daemon()
-    receipt = daemon.publish(event_type, data, event_id)
+    receipt = daemon.publish(
+        event_type, data, id=event_id, tenant=tenant, ordering_key=ordering_key, endpoints=endpoints or None
+    )
     _say(printable(f"{receipt.id}  {counted(receipt.deliveries, 'delivery', 'deliveries')}"))
     if receipt.note is not None:
         _say(printable(receipt.note))

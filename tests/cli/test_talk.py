@@ -273,6 +273,18 @@ async def test_what_the_daemon_refuses_is_one_line_with_every_fault(daemon: Daem
     assert "(HTTP 413)" in large.complaint(1)
 
 
+async def test_send_says_whose_event_it_is_its_order_and_for_whom(daemon: Daemon, receiver: Receiver) -> None:
+    first, second, _ = [await subscribe(daemon, receiver, "send.named", tenant="acme") for _ in range(3)]
+    named = ("--tenant", "acme", "--ordering-key", "k", "--endpoint", first, "--endpoint", second)
+    sent = await hookd("send", "send.named", "--id", "named", *named, url=daemon.url)
+    assert sent.lines == ["named  2 deliveries"]
+    event = await daemon.call("GET", "/api/v1/events/named")
+    assert (event["tenant"], event["ordering_key"]) == ("acme", "k")
+    assert {each["endpoint"] for each in event["deliveries"]} == {first, second}
+    refused = await hookd("send", "send.named", "--endpoint", first, url=daemon.url)
+    assert f"there is no endpoint {first} for this tenant" in refused.complaint(1)
+
+
 async def test_send_waits_for_the_first_outcome(daemon: Daemon, receiver: Receiver) -> None:
     good = await subscribe(daemon, receiver, "wait.both")
     done = await hookd("send", "wait.both", "--wait", url=daemon.url)

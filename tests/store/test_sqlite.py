@@ -254,12 +254,12 @@ async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand)
 
 
 def modes(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("hookd.db*") if path.suffix != ".lock"}
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("hookd.db*")}
 
 
 async def test_a_new_file_is_its_owners_alone(stand: Stand, tmp_path: Path) -> None:
     await stand.endpoint()
-    assert modes(tmp_path) == dict.fromkeys(("hookd.db", "hookd.db-wal", "hookd.db-shm"), 0o600)
+    assert modes(tmp_path) == dict.fromkeys(("hookd.db", "hookd.db-wal", "hookd.db-shm", "hookd.db.lock"), 0o600)
 
 
 async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Path) -> None:
