@@ -183,6 +183,20 @@ class Model:
         line = self.line(row.target, row.event.ordering_key)
         return row is not line[0] or any(each.status is Status.SENDING for each in line)
 
+    def reason(self, row: Row) -> str | None:
+        """Say why a delivery is where it is, if there is anything to say."""
+        target = self.target(row.target)
+        known = row.stop or row.reason or (GOES_FIRST if self.is_held(row) else None)
+        if known is not None or target is None or row.status is not Status.PENDING or row.due_at > self.now:
+            return known
+        is_blocked = target.blocked_until > self.now
+        if target.state is EndpointState.PAUSED:
+            return "the endpoint is paused"
+        if target.opened_at is not None:
+            then = "and is left alone for a while" if is_blocked else "one delivery at a time is tried"
+            return f"the endpoint keeps failing{' ' if is_blocked else '; '}{then}"
+        return "the receiver asked for a pause (Retry-After)" if is_blocked else None
+
     def waiting(self, identity: str) -> list[Row]:
         """Answer the deliveries that wait for nothing but their time."""
         return [row for row in self.of(identity, Status.PENDING) if not self.is_held(row)]

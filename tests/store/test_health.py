@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from hookd.model import Breaker, Delivery, Endpoint, EndpointState, Origin, Outcome, Status
+from hookd.model import Breaker, Delivery, Endpoint, EndpointState, Origin, Outcome, RateLimit, Status
 from hookd.policy.breaker import CLOSED, BreakerPolicy
 from hookd.store import Page
 from hookd.units import format_time
@@ -202,6 +202,47 @@ async def test_one_that_was_told_to_fail_is_told_to_be_disabled_whatever_deliver
     await end(stand, structs.replace(trial, event=event), Outcome.HTTP_4XX, status_code=410)
     assert len(await told(stand, "hookd.endpoint.disabled")) == 1
     assert await told(stand, "hookd.endpoint.recovered") == []
+
+
+PAUSE = "the receiver asked for a pause (Retry-After)"
+LIMIT = RateLimit(50, SECOND, 50)
+
+
+@pytest.mark.parametrize(
+    ("state", "blocked_for", "opened_ago", "rate_limit", "reason"),
+    [
+        (EndpointState.ACTIVE, None, None, None, None),
+        (EndpointState.PAUSED, SECOND, SECOND, LIMIT, "the endpoint is paused"),
+        (EndpointState.ACTIVE, SECOND, SECOND, LIMIT, "the endpoint keeps failing and is left alone for a while"),
+        (EndpointState.ACTIVE, 0, SECOND, LIMIT, "the endpoint keeps failing; one delivery at a time is tried"),
+        (EndpointState.ACTIVE, SECOND, None, LIMIT, PAUSE),
+        (EndpointState.ACTIVE, 0, None, LIMIT, "it waits for its turn within the endpoint's rate limit of 50/s"),
+    ],
+)
+async def test_what_is_due_and_waits_says_why(  # a row of the table above
+    stand: Stand,
+    state: EndpointState,
+    blocked_for: int | None,
+    opened_ago: int | None,
+    rate_limit: RateLimit | None,
+    reason: str | None,
+) -> None:
+    blocked_until = None if blocked_for is None else stand.now + blocked_for
+    opened_at = None if opened_ago is None else stand.now - opened_ago
+    await stand.endpoint(state=state, breaker=Breaker(opened_at, 1, blocked_until), rate_limit=rate_limit)
+    await stand.accept()
+    (listed,) = await stand.deliveries()
+    assert (listed.reason, listed) == (reason, await stand.delivery(listed.id))
+    assert (await stand.store.retry(listed.id, None)).reason == reason
+
+
+async def test_what_is_not_yet_due_waits_for_its_time_alone(stand: Stand) -> None:
+    await stand.endpoint()
+    await stand.end(await stand.sent(), Outcome.TIMEOUT)
+    await stand.store.change_endpoint("ep_1", None, lambda before: replace(before, state=EndpointState.PAUSED))
+    assert [each.reason for each in await stand.deliveries()] == [None]
+    stand.pass_time(DAY)
+    assert [each.reason for each in await stand.deliveries()] == ["the endpoint is paused"]
 
 
 async def test_deliveries_of_operational_events_cause_none(stand: Stand) -> None:

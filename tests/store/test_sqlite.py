@@ -89,7 +89,7 @@ CONDITIONS: list[tuple[dict[str, Any], str]] = [
 async def test_a_filtered_list_goes_along_an_index(
     connection: Any, wanted: dict[str, Any], index: str, page: Page
 ) -> None:
-    steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page))
+    steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page, 5))
     assert any(index in step for step in steps), steps
     assert scans(steps) == []
 
@@ -97,7 +97,7 @@ async def test_a_filtered_list_goes_along_an_index(
 @pytest.mark.parametrize("wanted", [{}, {"since": 5}, {"until": 5}, {"status": Status.DELIVERED}])
 async def test_other_lists_go_along_the_sequence_and_sort_nothing(connection: Any, wanted: dict[str, Any]) -> None:
     for page in (Page(50), Page(50, before=9), Page(50, after=9)):
-        steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page))
+        steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page, 5))
         assert scans(steps) == []
         assert not [step for step in steps if "TEMP B-TREE" in step], steps
 

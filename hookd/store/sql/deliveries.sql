@@ -1,10 +1,22 @@
 -- status <> 'delivered' and + as in claim.sql.
 
+-- What is due and waits all the same waits for its endpoint, whose row says why.
 -- name: columns
 SELECT outbox.id, events.id, outbox.type, outbox.tenant, outbox.endpoint, outbox.status,
-    coalesce(outbox.stop, outbox.reason, CASE WHEN outbox.held THEN 'an older delivery of this ordered endpoint goes first' END),
-    outbox.attempt_count, CASE WHEN outbox.status = 'pending' AND NOT outbox.held THEN outbox.due_at END, outbox.last_error, outbox.created_at, outbox.sequence
-FROM outbox CROSS JOIN events ON events.sequence = outbox.event
+    coalesce(outbox.stop, outbox.reason, CASE
+        WHEN outbox.held THEN 'an older delivery of this ordered endpoint goes first'
+        WHEN outbox.status <> 'pending' OR outbox.due_at > :now THEN NULL
+        WHEN endpoints.state = 'paused' THEN 'the endpoint is paused'
+        WHEN endpoints.opened_at IS NOT NULL AND endpoints.blocked_until > :now
+            THEN 'the endpoint keeps failing and is left alone for a while'
+        WHEN endpoints.opened_at IS NOT NULL THEN 'the endpoint keeps failing; one delivery at a time is tried'
+        WHEN endpoints.blocked_until > :now THEN 'the receiver asked for a pause (Retry-After)'
+        WHEN endpoints.rate_limit IS NOT NULL
+            THEN 'it waits for its turn within the endpoint''s rate limit of ' || endpoints.rate_limit
+    END),
+    outbox.attempt_count, CASE WHEN outbox.status = 'pending' AND NOT outbox.held THEN outbox.due_at END,
+    outbox.last_error, outbox.created_at, outbox.sequence
+FROM outbox CROSS JOIN events ON events.sequence = outbox.event LEFT JOIN endpoints ON endpoints.id = outbox.endpoint
 
 -- name: locate
 SELECT outbox.sequence, outbox.tenant, outbox.endpoint, outbox.status, events.ordering_key
