@@ -114,6 +114,8 @@ class Breaker(Struct, frozen=True):
     opened_at: int | None = None
     openings: int = 0
     blocked_until: int | None = None
+    told: bool = False
+    """Whether `hookd.endpoint.failing` told of it; then `hookd.endpoint.recovered` does so once it is closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ def _open(document: Mapping[str, Any]) -> Iterator[Fault]:
 def _forgetful(store: StoreSettings, delivery: DeliverySettings) -> Iterator[Fault]:
     """Name the fault of forgetting an id while its event may still be retried."""
     longest = sum(delivery.retry) + int(sum(delivery.retry) * delivery.jitter)
-    if store.dedupe < longest:
-        enough = format_duration(math.ceil(longest / DURATIONS["h"]) * DURATIONS["h"])
-        yield Fault("store.dedupe", f"expected at least {enough}: so long does the schedule of retries last")
+    enough = math.ceil(longest / DURATIONS["s"]) * DURATIONS["s"]
+    if store.dedupe < enough:
+        said = format_duration(enough)
+        yield Fault("store.dedupe", f"expected at least {said}: so long does the schedule of retries last")

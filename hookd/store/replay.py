@@ -66,6 +66,7 @@ class _Candidate:
     origin: Origin
     ordering_key: str
     created_at: int
+    addressed: bool
     delivery: int | None
     status: Status | None
 
@@ -110,9 +111,9 @@ def _replay(context: Context, step: Step) -> Steps[Stepped]:
 
 
 def _candidate(row: Row) -> _Candidate:
-    event, event_type, origin, ordering_key, created_at, delivery, status = row
+    event, event_type, origin, ordering_key, created_at, addressed, delivery, status = row
     known = None if status is None else Status(status)
-    return _Candidate(event, event_type, Origin(origin), ordering_key, created_at, delivery, known)
+    return _Candidate(event, event_type, Origin(origin), ordering_key, created_at, bool(addressed), delivery, known)
 
 
 def _is_wanted(candidate: _Candidate, wanted: Replay, endpoint: Endpoint) -> bool:
@@ -122,7 +123,7 @@ def _is_wanted(candidate: _Candidate, wanted: Replay, endpoint: Endpoint) -> boo
         return False
     if candidate.status is not None:
         return candidate.status in wanted.statuses
-    return matches(endpoint.event_types, candidate.type, candidate.origin)
+    return not candidate.addressed and matches(endpoint.event_types, candidate.type, candidate.origin)
 
 
 def _passing(text: str, chosen: Sequence[_Candidate]) -> Steps[list[_Candidate]]:

@@ -48,6 +48,7 @@ def endpoint_row(endpoint: Endpoint, vault: Vault) -> dict[str, Any]:
         "openings": endpoint.breaker.openings,
         "blocked_until": endpoint.breaker.blocked_until,
         "format": endpoint.format,
+        "told_failing": endpoint.breaker.told,
         "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
         **_encrypted(endpoint, vault.first),
@@ -91,9 +92,9 @@ def endpoint(row: Row, vault: Vault) -> Endpoint:
         updated_at=row[20],
         rate_limit=None if row[22] is None else parse_rate(row[22]),
         ordered=bool(row[23]),
-        breaker=Breaker(row[24], row[25], row[26]),
-        filter=row[27],
-        format=row[28],
+        breaker=Breaker(row[24], row[25], row[26], bool(row[27])),
+        filter=row[28],
+        format=row[29],
     )
 
 

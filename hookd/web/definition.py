@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from hookd.attempt import check_format, check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
-from hookd.model import Breaker, Endpoint, EndpointState
+from hookd.model import Endpoint, EndpointState
 from hookd.policy.declare import DEEPEST
 from hookd.signing import check_secret, scheme
 from hookd.units import format_duration, format_rate
@@ -129,14 +129,11 @@ def changed(endpoint: Endpoint, patch: Json, guard: Guard, now: int) -> Endpoint
 
 
 def in_state(endpoint: Endpoint, state: EndpointState, now: int) -> Endpoint:
-    """Answer the endpoint put into a state by hand; made active, it starts without a history of failing."""
+    """Answer the endpoint put into a state by hand."""
     if state is endpoint.state:
         return endpoint
     reason = None if state is EndpointState.ACTIVE else "by hand"
-    after = replace(endpoint, state=state, state_reason=reason, state_since=now)
-    if state is EndpointState.ACTIVE:
-        after = replace(after, failing_since=None, failing_attempts=0, breaker=Breaker())
-    return after
+    return replace(endpoint, state=state, state_reason=reason, state_since=now)
 
 
 def definition(endpoint: Endpoint) -> dict[str, Any]:

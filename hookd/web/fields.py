@@ -155,15 +155,16 @@ _SAYINGS: Final = {
     "bool_type": "expected true or false",
     "tuple_type": "expected an array",
     "dict_type": "expected an object",
+    "string_unicode": "expected text without lone surrogates",
     "string_too_long": "expected at most {max_length} characters",
-    "string_too_short": "expected at least {min_length} characters",
-    "too_short": "expected a length of at least {min_length}",
+    "too_long": "expected at most {max_length} characters",
+    "too_short": "expected at least {min_length} characters",
     "greater_than_equal": "expected at least {ge}",
     "less_than_equal": "expected at most {le}",
     "enum": "expected {expected}",
     "value_error": "{error}",
 }
-"""What pydantic's types of errors are called here."""
+"""What pydantic's types of errors are called here; a text is too long before its validators, or after them."""
 
 
 def check(model: type[Model], values: Mapping[str, object], context: object = None) -> Model:

@@ -17,7 +17,7 @@ SELECT outbox.endpoint, events.id, attempts.number, attempts.outcome, attempts.s
 FROM attempts JOIN outbox ON outbox.sequence = attempts.delivery JOIN events ON events.sequence = outbox.event
 ORDER BY attempts.delivery, attempts.number
 """
-BREAKERS = "SELECT id, opened_at, openings, blocked_until FROM endpoints"
+BREAKERS = "SELECT id, opened_at, openings, blocked_until, told_failing FROM endpoints"
 
 
 class Row(NamedTuple):
@@ -92,7 +92,8 @@ class Record:
 
     def breakers(self) -> dict[str, Breaker]:
         """Answer every endpoint's breaker."""
-        return {name: Breaker(*rest) for name, *rest in self._connection.execute(BREAKERS)}
+        found = self._connection.execute(BREAKERS)
+        return {name: Breaker(opened, count, until, bool(told)) for name, opened, count, until, told in found}
 
     def attempts(self) -> list[Try]:
         """List attempts, by delivery and number."""

@@ -89,7 +89,7 @@ CONDITIONS: list[tuple[dict[str, Any], str]] = [
 async def test_a_filtered_list_goes_along_an_index(
     connection: Any, wanted: dict[str, Any], index: str, page: Page
 ) -> None:
-    steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page))
+    steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page, 5))
     assert any(index in step for step in steps), steps
     assert scans(steps) == []
 
@@ -97,7 +97,7 @@ async def test_a_filtered_list_goes_along_an_index(
 @pytest.mark.parametrize("wanted", [{}, {"since": 5}, {"until": 5}, {"status": Status.DELIVERED}])
 async def test_other_lists_go_along_the_sequence_and_sort_nothing(connection: Any, wanted: dict[str, Any]) -> None:
     for page in (Page(50), Page(50, before=9), Page(50, after=9)):
-        steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page))
+        steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page, 5))
         assert scans(steps) == []
         assert not [step for step in steps if "TEMP B-TREE" in step], steps
 
@@ -132,8 +132,8 @@ async def test_what_is_to_be_encrypted_anew_is_found_along_an_index(connection: 
         ("record", "conclude", "INTEGER PRIMARY KEY"),
         ("endpoints", "subscribers", "PRIMARY KEY"),
         ("deliveries", "cancel_held", "outbox_turn"),
+        ("deliveries", "hasten_held", "outbox_turn"),
         ("order", "last_turns", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
-        ("order", "first_turn", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("order", "hold", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("order", "let_go", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("prune", "met", "events_created_at"),
@@ -254,12 +254,12 @@ async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand)
 
 
 def modes(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("hookd.db*") if path.suffix != ".lock"}
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("hookd.db*")}
 
 
 async def test_a_new_file_is_its_owners_alone(stand: Stand, tmp_path: Path) -> None:
     await stand.endpoint()
-    assert modes(tmp_path) == dict.fromkeys(("hookd.db", "hookd.db-wal", "hookd.db-shm"), 0o600)
+    assert modes(tmp_path) == dict.fromkeys(("hookd.db", "hookd.db-wal", "hookd.db-shm", "hookd.db.lock"), 0o600)
 
 
 async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Path) -> None:

@@ -117,5 +117,9 @@ async def test_an_endpoint_that_is_left_alone_says_since_when_and_until_when(sta
     page = (await stand.call("GET", "/")).text
     assert "keeps failing since" in page
     assert "nothing is sent until" in page
+    assert '<span class="mark failing">failing</span>' in page
     stand.clock[0] += 2000
-    assert "nothing is sent until" not in (await stand.call("GET", "/")).text
+    page = (await stand.call("GET", "/")).text
+    assert "nothing is sent until" not in page
+    assert '<span class="mark half-open">half-open</span>' in page
+    assert 'class="mark active"' not in page
