@@ -13,7 +13,7 @@ import pytest
 
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
-from hookd.model import Status
+from hookd.model import Breaker, Endpoint, Status
 from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store, upkeep
 from hookd.store.rows import endpoint_row
 from hookd.store.sqlite import FileLock, _expand, _joined, _step, connect, migrations, owner_mark, schema
@@ -315,15 +315,28 @@ def spoil(path: Path) -> None:
         file.write(b"\xff" * (length - 4096))
 
 
-async def test_what_waits_in_a_file_of_a_former_schema_goes_on(tmp_path: Path) -> None:
-    raw = sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)
+def former(path: Path, last: int, endpoint: Endpoint = ENDPOINT) -> sqlite3.Connection:
+    """Make a file of a former schema, with an endpoint in it."""
+    raw = sqlite3.connect(path, isolation_level=None)
     raw.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    for number, sql in migrations()[:2]:
-        raw.executescript(f"{sql}\nPRAGMA user_version = {number};")
-    endpoint = endpoint_row(ENDPOINT, PLAIN)
+    for number, sql in migrations():
+        if number <= last:
+            raw.executescript(f"{sql}\nPRAGMA user_version = {number};")
     columns = [row[1] for row in raw.execute("PRAGMA table_info(endpoints)") if row[1] != "sequence"]
     places = ", ".join(f":{column}" for column in columns)
-    raw.execute(f"INSERT INTO endpoints ({', '.join(columns)}) VALUES ({places})", endpoint)
+    raw.execute(f"INSERT INTO endpoints ({', '.join(columns)}) VALUES ({places})", endpoint_row(endpoint, PLAIN))
+    return raw
+
+
+async def test_what_a_former_schema_told_to_be_failing_is_told_to_have_recovered(tmp_path: Path) -> None:
+    former(tmp_path / "hookd.db", 4, replace(ENDPOINT, breaker=Breaker(5, 1, 6))).close()
+    async with stand_on(sqlite, tmp_path) as stand:
+        await stand.store.hasten("ep_1")
+        assert await stand.types() == ["hookd.endpoint.recovered"]
+
+
+async def test_what_waits_in_a_file_of_a_former_schema_goes_on(tmp_path: Path) -> None:
+    raw = former(tmp_path / "hookd.db", 2)
     for number in (1, 2):
         event = (f"evt_{number}", "", "a", "published", b"{}", "application/json", 5)
         raw.execute(
