@@ -96,7 +96,7 @@ async def test_a_run_is_set_beside_an_earlier_one(tmp_path: Path, terminal: tupl
 
 
 async def test_a_soak_loses_nothing_and_tells_what_it_used(tmp_path: Path) -> None:
-    process = await bench(tmp_path, "soak", "--minutes", "0.03", "--rounds", "2", "--json")
+    process = await bench(tmp_path, "soak", "--minutes", "0.01", "--rounds", "2", "--json")
     output, errors = await process.communicate()
     assert errors == b""
     assert process.returncode == 0
