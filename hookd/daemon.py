@@ -115,6 +115,7 @@ class Daemon:
             response_kept=delivery.response_kept,
             clock=self._clock,
             ids=self._ids,
+            schemes=self._settings.schemes,
         )
 
     def _runner(self) -> Runner:
@@ -287,6 +288,7 @@ def _site(settings: Settings) -> Site:
         tokens=settings.tokens,
         max_body=settings.server.max_body,
         guard=_guard(settings),
+        schemes=settings.schemes,
     )
 
 

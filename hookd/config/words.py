@@ -29,6 +29,7 @@ _TOKEN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VISIBLE = re.compile(r"[!-~]+")
 _PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*")
 
 _SCHEME = 'a scheme of docs/signatures.md such as "standard", "github" or "token"'
@@ -138,11 +139,12 @@ def _required(value: Any) -> tuple[str, ...] | None:
     return None if "id" in value or len(set(value)) < len(value) else tuple(value)
 
 
-def _place(value: Any) -> Field | None:
+def place(value: Any) -> Field | None:
+    """Answer where something stands in a request, written as `header:NAME` or `body:PATH`; else None."""
     if not isinstance(value, str) or _PLACE.fullmatch(value) is None:
         return None
-    place, _, name = value.partition(":")
-    return Field(place, name)
+    where, _, name = value.partition(":")
+    return Field(where, name)
 
 
 def _check_run(run: str) -> None:
@@ -187,7 +189,7 @@ MESSAGE = text("a text, not an empty one")
 TYPE = checked('an event type such as "invoice.paid"', check_type)
 PATTERN = checked('an event type such as "invoice.paid", "invoice.*" or "*"', check_pattern)
 PATH = text('a path such as "/webhook", without a query, escapes and dot segments', _is_path)
-PLACE = kind('"header:NAME" or "body:PATH"', _place, lambda field: quoted(f"{field.place}:{field.name}"))
+PLACE = kind('"header:NAME" or "body:PATH"', place, lambda field: quoted(f"{field.place}:{field.name}"))
 RUN = checked('"log:TEXT with {field}" or "python:module:function"', _check_run)
 REQUIRED = kind('an array of the names of fields, each once and none of them "id"', _required, _array)
 SCOPES = Kind(

@@ -8,15 +8,17 @@ from hookd.signing.fields import find
 from hookd.signing.headers import Headers, collect
 from hookd.signing.keys import generate_secret
 from hookd.signing.reason import Reason
-from hookd.signing.scheme import Scheme, Verified
+from hookd.signing.scheme import TOLERANCE, Scheme, Stamp, Verified
 from hookd.signing.table import SCHEMES, TOKEN, check_secret, scheme
 
 __all__ = [
     "SCHEMES",
     "TOKEN",
+    "TOLERANCE",
     "Headers",
     "Reason",
     "Scheme",
+    "Stamp",
     "Verified",
     "check_secret",
     "collect",

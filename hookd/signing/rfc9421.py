@@ -50,6 +50,11 @@ class MessageSignatures(Scheme):
     A signature has to cover `content-digest` and to say when it was `created`. `id` is taken where it is covered.
     """
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The headers that are set by what signs, in lower case."""
+        return frozenset({"webhook-id", DIGEST, INPUT.lower(), self.header.lower()})
+
     def sign(
         self,
         secrets: Sequence[str],

@@ -16,6 +16,8 @@ from hookd.signing.reason import Reason
 UNITS: Final[Mapping[str, int]] = {"s": 1000, "ms": 1}
 """How many milliseconds a timestamp counts in."""
 
+TOLERANCE: Final = 300_000
+"""How far a timestamp may be from now where nothing else is usual, in milliseconds: Standard Webhooks' five minutes."""
 ID: Final = b"%(id)b"
 SPELT: Final[Mapping[str, str]] = {".": "a dot", ":": "a colon"}
 VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F)))
@@ -69,7 +71,7 @@ class Scheme:
     """Where a request names its event's type."""
     timestamp: Stamp | None = None
     """Where a request says when it was sent; None where it does not, and may be repeated at any time."""
-    tolerance: int = 300_000
+    tolerance: int = TOLERANCE
     """How far the timestamp may be from now, in the past and in the future, in milliseconds."""
     otherwise: "Scheme | None" = None
     """What a request without `header` is judged by: the same, under other names."""
@@ -87,6 +89,13 @@ class Scheme:
     def signs_url(self) -> bool:
         """Whether the address is part of what is signed, and has to be known."""
         return b"%(url)b" in self.signed
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The headers that are set by what signs, in lower case."""
+        stamp = (self.timestamp.name,) if self.timestamp is not None and self.timestamp.place == "header" else ()
+        fields = [field.name for field in (self.id, self.type) if field is not None and field.place == "header"]
+        return frozenset(name.lower() for name in (self.header, *stamp, *fields))
 
     def address(self, url: str, body: bytes, content_type: str) -> str:  # noqa: ARG002 - what others need
         """Answer where a request to `url` is sent and what it signs, which is the same unless a scheme adds to it."""

@@ -14,6 +14,7 @@ from hookd.ids import IdFactory
 from hookd.metrics import Metrics
 from hookd.model import ApiToken, Attempt, Clock, Endpoint, Source, Trigger
 from hookd.receive import Receiver
+from hookd.signing import SCHEMES, Scheme
 from hookd.store import Store
 from hookd.text import printable
 from hookd.web.auth import Caller
@@ -31,6 +32,8 @@ class Site:
     max_body: int
     """The bytes of the longest body; sources have their own limits."""
     guard: Guard
+    schemes: Mapping[str, Scheme] = field(default_factory=lambda: SCHEMES)
+    """Those that sources and endpoints may have, by name."""
 
 
 @dataclass(slots=True)
