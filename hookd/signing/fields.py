@@ -33,13 +33,11 @@ class Fields:
         try:
             if self._outermost is None:
                 self._outermost = _object.decode(self._body)
-            name, _, deeper = path.partition(".")
-            part = self._outermost[name]
+            outermost, _, deeper = path.partition(".")
+            part = self._outermost.get(outermost)
             for name in deeper.split(".") if deeper else ():
-                part = _object.decode(part)[name]
-            return str(_leaf.decode(part)) or None
-        except KeyError:
-            return None
+                part = None if part is None else _object.decode(part).get(name)
+            return None if part is None else str(_leaf.decode(part)) or None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # no such field, or JSON that it refuses
             return _in_anything(self._body, path.split("."))
 

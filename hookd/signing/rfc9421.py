@@ -17,7 +17,7 @@ from hookd.signing.fields import Fields
 from hookd.signing.headers import Collected
 from hookd.signing.proof import Key, base64
 from hookd.signing.reason import Reason
-from hookd.signing.scheme import Scheme, Verified
+from hookd.signing.scheme import Scheme, Verified, check_age
 
 INPUT: Final = "Signature-Input"
 DIGEST: Final = "content-digest"
@@ -81,7 +81,7 @@ class MessageSignatures(Scheme):
 
     def judge(
         self,
-        keys: Sequence[Key],
+        secrets: Sequence[str],
         headers: Collected,
         body: bytes,
         now: int,
@@ -90,7 +90,7 @@ class MessageSignatures(Scheme):
         method: str,
     ) -> Verified:
         """Look for one good signature; without any, say what is wrong with the first."""
-        request = _Request(method, urlsplit(url), headers)
+        request, keys = _Request(method, urlsplit(url), headers), [self.key(secret) for secret in secrets]
         refusals = []
         for signature in _signatures(headers, self.header):
             try:
@@ -113,7 +113,7 @@ class MessageSignatures(Scheme):
         fitting = [key for key in keys if algorithm in (None, _algorithm(key))]
         if not any([key.fits(base, [base64(signature.proof)]) for key in fitting]):  # noqa: C419 - each, always
             raise self._mismatch(len(keys))
-        self.check_age(now - created * 1000, tolerance)
+        check_age(now - created * 1000, tolerance)
         if expires is not None and now > expires * 1000:
             raise SignatureError(Reason.TIMESTAMP_TOO_OLD, f"the signature expired {now // 1000 - expires} s ago")
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from msgspec import Struct
+
 from hookd.errors import SignatureError
 from hookd.model import Field
 from hookd.signing.fields import Fields
 from hookd.signing.headers import Collected, Headers, collect, only
-from hookd.signing.proof import Key, MakeKey
+from hookd.signing.proof import MakeKey
 from hookd.signing.reason import Reason
 
 UNITS: Final[Mapping[str, int]] = {"s": 1000, "ms": 1}
@@ -18,6 +20,8 @@ UNITS: Final[Mapping[str, int]] = {"s": 1000, "ms": 1}
 
 TOLERANCE: Final = 300_000
 """How far a timestamp may be from now where nothing else is usual, in milliseconds: Standard Webhooks' five minutes."""
+BODY: Final = b"%(body)b"
+URL: Final = b"%(url)b"
 ID: Final = b"%(id)b"
 SPELT: Final[Mapping[str, str]] = {".": "a dot", ":": "a colon"}
 VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F)))
@@ -27,8 +31,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,15}")
 _IN_TEMPLATE: Final = re.compile(rb"%\([a-z]+\)b")
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What an authentic request says. `timestamp` is in seconds since 1970; None is what the scheme lacks."""
 
     id: str | None
@@ -88,7 +91,7 @@ class Scheme:
     @property
     def signs_url(self) -> bool:
         """Whether the address is part of what is signed, and has to be known."""
-        return b"%(url)b" in self.signed
+        return URL in self.signed
 
     @property
     def names(self) -> frozenset[str]:
@@ -149,14 +152,15 @@ class Scheme:
         """
         if not secrets:
             raise SignatureError(Reason.NO_SECRET, f"no secret to verify with, for the scheme {self.name}")
-        self._expect(secrets, url)
+        if url is None and URL in self.signed:
+            raise self._without_url()
         collected = collect(headers)
         row = self if self.otherwise is None or self.header.lower() in collected else self.otherwise
-        return row.judge([row.key(secret) for secret in secrets], collected, body, now, tolerance, url or "", method)
+        return row.judge(secrets, collected, body, now, tolerance, url or "", method)
 
     def judge(
         self,
-        keys: Sequence[Key],
+        secrets: Sequence[str],
         headers: Collected,
         body: bytes,
         now: int,
@@ -170,11 +174,16 @@ class Scheme:
         event_id = self._signed_id(headers)
         stamp = self._stamp(entries, headers)
         contents = self._contents(event_id or "", stamp or "", body, url)
-        if not any([key.fits(content, entries) for key in keys for content in contents]):  # noqa: C419 - each, always
-            raise self._mismatch(len(keys))
-        sent_at = self._sent_at(stamp, fields)
-        if sent_at is not None:
-            self.check_age(now - sent_at, self.tolerance if tolerance is None else tolerance)
+        good = False
+        for secret in secrets:
+            for content in contents:
+                good |= self.key(secret).fits(content, entries)  # each, always
+        if not good:
+            raise self._mismatch(len(secrets))
+        sent_at = None
+        if self.timestamp is not None:
+            sent_at = int(stamp or self._stamp_in_body(fields)) * UNITS[self.timestamp.unit]
+            check_age(now - sent_at, self.tolerance if tolerance is None else tolerance)
         return Verified(
             id=fields.find(self.id) if event_id is None else event_id,
             type=fields.find(self.type),
@@ -185,8 +194,11 @@ class Scheme:
     def _expect(self, secrets: Sequence[str], url: str | None) -> None:
         if not secrets:
             raise ValueError(f"no secret to sign with, for the scheme {self.name}")
-        if url is None and self.signs_url:
-            raise ValueError(f"the scheme {self.name} signs the address; expected its url")
+        if url is None and URL in self.signed:
+            raise self._without_url()
+
+    def _without_url(self) -> ValueError:
+        return ValueError(f"the scheme {self.name} signs the address; expected its url")
 
     def _names(self, event_id: str, event_type: str | None) -> dict[str, str]:
         """Answer the headers that name the event, where the scheme has such."""
@@ -200,7 +212,7 @@ class Scheme:
         return headers
 
     def _checked_id(self, event_id: str) -> str:
-        if _ids(self.signed).fullmatch(event_id) is None:
+        if (_ids(self.signed) or _VISIBLE).fullmatch(event_id) is None:
             raise ValueError(f"expected an id of visible ASCII characters, at least one{_without(self.signed)}")
         return event_id
 
@@ -210,15 +222,18 @@ class Scheme:
 
     def _contents(self, event_id: str, stamp: str, body: bytes, url: str) -> Sequence[bytes]:
         """Answer what may have been signed, the likeliest first; what hookd signs is that one."""
+        if self.signed == BODY:
+            return (body,)
         parts = {b"id": event_id.encode(), b"timestamp": stamp.encode(), b"body": body, b"url": url.encode()}
         return (self.signed % parts,)
 
     def _signed_id(self, headers: Collected) -> str | None:
         """Answer the id where it is part of what is signed; any other is read once the request can be trusted."""
-        if self.id is None or ID not in self.signed:
+        ids = _ids(self.signed) if self.id is not None else None
+        if self.id is None or ids is None:
             return None
         event_id = only(headers, self.id.name)
-        if _ids(self.signed).fullmatch(event_id) is None:
+        if ids.fullmatch(event_id) is None:
             detail = f"{self.id.name} is not of visible ASCII characters{_without(self.signed)}"
             raise SignatureError(Reason.MALFORMED_HEADER, detail)
         return event_id
@@ -227,38 +242,27 @@ class Scheme:
         """Answer the timestamp as it stands in a header; one in the body is read once that can be trusted."""
         if self.timestamp is None or self.timestamp.place == "body":
             return None
-        if self.timestamp.place == "header":
-            return _number(only(headers, self.timestamp.name), self.timestamp.name)
-        name = self.timestamp.name.encode()
-        found = [entry for entry in entries if entry.startswith(name)]
+        name = self.timestamp.name
+        stamp = only(headers, name) if self.timestamp.place == "header" else self._only_entry(name, entries)
+        if _DIGITS.fullmatch(stamp) is None:
+            raise _no_number(name)
+        return stamp
+
+    def _only_entry(self, name: str, entries: Sequence[bytes]) -> str:
+        beginning = name.encode()
+        found = [entry for entry in entries if entry.startswith(beginning)]
         if len(found) != 1:
-            raise SignatureError(
-                Reason.MALFORMED_HEADER, f"{self.header} has {len(found)} of {self.timestamp.name}, expected one"
-            )
-        return _number(found[0][len(name) :].decode("latin-1"), f"{self.timestamp.name} of {self.header}")
+            raise SignatureError(Reason.MALFORMED_HEADER, f"{self.header} has {len(found)} of {name}, expected one")
+        return found[0][len(beginning) :].decode("latin-1")
 
-    def _sent_at(self, stamp: str | None, fields: Fields) -> int | None:
-        if self.timestamp is None:
-            return None
+    def _stamp_in_body(self, fields: Fields) -> str:
+        name = self.timestamp.name if self.timestamp is not None else ""
+        stamp = fields.find(Field("body", name))
         if stamp is None:
-            stamp = fields.find(Field("body", self.timestamp.name))
-            if stamp is None:
-                raise SignatureError(Reason.MISSING_TIMESTAMP, f"the body has no timestamp at {self.timestamp.name}")
-            _number(stamp, self.timestamp.name)
-        return int(stamp) * UNITS[self.timestamp.unit]
-
-    def check_age(self, age: int, tolerance: int) -> None:
-        """Return where a request sent so long ago (ms, negative in the future) is within the tolerance."""
-        if age > tolerance:
-            raise SignatureError(Reason.TIMESTAMP_TOO_OLD, self._off(age, tolerance, "past"))
-        if -age > tolerance:
-            raise SignatureError(Reason.TIMESTAMP_TOO_NEW, self._off(-age, tolerance, "future"))
-
-    def _off(self, distance: int, tolerance: int, where: str) -> str:
-        return (
-            f"the timestamp is {distance / 1000:.0f} s in the {where}, more than the tolerance of "
-            f"{tolerance / 1000:.0f} s: a replay, or a clock that is wrong"
-        )
+            raise SignatureError(Reason.MISSING_TIMESTAMP, f"the body has no timestamp at {name}")
+        if _DIGITS.fullmatch(stamp) is None:
+            raise _no_number(name)
+        return stamp
 
     def _mismatch(self, count: int) -> SignatureError:
         return SignatureError(
@@ -267,15 +271,30 @@ class Scheme:
         )
 
 
-def _number(text: str, name: str) -> str:
-    if _DIGITS.fullmatch(text) is None:
-        raise SignatureError(Reason.MALFORMED_HEADER, f"{name} is not a number of seconds since 1970")
-    return text
+def check_age(age: int, tolerance: int) -> None:
+    """Return where a request sent so long ago (ms, negative in the future) is within the tolerance (ms)."""
+    if -tolerance <= age <= tolerance:
+        return
+    reason, where = (Reason.TIMESTAMP_TOO_OLD, "past") if age > 0 else (Reason.TIMESTAMP_TOO_NEW, "future")
+    raise SignatureError(
+        reason,
+        f"the timestamp is {abs(age) / 1000:.0f} s in the {where}, more than the tolerance of "
+        f"{tolerance / 1000:.0f} s: a replay, or a clock that is wrong",
+    )
+
+
+def _no_number(name: str) -> SignatureError:
+    return SignatureError(Reason.MALFORMED_HEADER, f"{name} is not a number of seconds or milliseconds since 1970")
 
 
 @lru_cache
-def _ids(signed: bytes) -> re.Pattern[str]:
-    """Answer what an id may be: with a character that stands beside it, bytes could move out of it or in."""
+def _ids(signed: bytes) -> re.Pattern[str] | None:
+    """Answer what an id may be: with a character that stands beside it, bytes could move out of it or in.
+
+    None where no id is signed.
+    """
+    if ID not in signed:
+        return None
     return re.compile(f"[{re.escape(''.join(sorted(VISIBLE - _beside(signed))))}]+")
 
 

@@ -11,10 +11,8 @@ from hookd.signing.ed25519 import ed25519_keys
 from hookd.signing.keys import PRIVATE, PUBLIC, credentials_bytes, standard_bytes, text_bytes, token_bytes
 from hookd.signing.proof import MakeKey, base64, hexadecimal, hmac_keys, kept, shown_keys
 from hookd.signing.rfc9421 import MessageSignatures
-from hookd.signing.scheme import Scheme, Stamp
+from hookd.signing.scheme import BODY, Scheme, Stamp
 from hookd.signing.twilio import Twilio
-
-BODY: Final = b"%(body)b"
 
 
 def _either(shared: MakeKey, pairs: MakeKey) -> MakeKey:
