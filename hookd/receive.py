@@ -2,11 +2,13 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 
 from hookd.accept import Acceptor
 from hookd.errors import SignatureError, Unreadable
+from hookd.handshake import Reply, answered
 from hookd.logs import refused
 from hookd.metrics import Metrics
 from hookd.model import Clock, Field, Source
@@ -46,15 +48,20 @@ class Receiver:
         *,
         url: str | None = None,
         schemes: Mapping[str, Scheme] = SCHEMES,
-    ) -> Accepted:
-        """Verify a request and store its event; return once it is on disk.
+    ) -> Accepted | Reply:
+        """Verify a request and store its event; return once it is on disk. A handshake is answered, and no event.
 
         `url` is the whole address as the sender knows it, where the source says so. SignatureError where it is not
         authentic, Unreadable where it has to name its id in a JSON body and has no such body. The log says why.
         """
         try:
             row = scheme(source.scheme, source.header, schemes)
-            message = row.verify(source.secrets, headers, body, self._clock(), source.tolerance, url=url)
+            now = self._clock()
+            message = row.verify(source.secrets, headers, body, now, source.tolerance, url=url)
+            reply = answered(row.handshake, _fitting(row, source, headers, body, now, url), body)
+            if reply is not None:
+                self.count(source, "handshake")
+                return reply
             key = _key(source, message, headers, body)
         except (SignatureError, Unreadable) as error:
             result = "unauthorized" if isinstance(error, SignatureError) else "unreadable"
@@ -75,6 +82,14 @@ class Receiver:
     def count(self, source: Source, result: str) -> None:
         """Count a request to a source by what became of it."""
         self._metrics.inbound_requests[source.name, result] += 1
+
+
+def _fitting(row: Scheme, source: Source, headers: Headers, body: bytes, now: int, url: str | None) -> Iterator[str]:
+    """Answer those of a source's secrets that a request is signed with."""
+    for secret in source.secrets:
+        with suppress(SignatureError):
+            row.verify([secret], headers, body, now, source.tolerance, url=url)
+            yield secret
 
 
 def _key(source: Source, message: Verified, headers: Headers, body: bytes) -> str | None:

@@ -70,7 +70,7 @@ class MessageSignatures(Scheme):
         self._expect(secrets, url)
         headers = self._names(event_id, event_type)
         headers[DIGEST] = _serialised({"sha-256": DIGESTS["sha-256"](body)})
-        request = _Request(method, urlsplit(url or ""), {name: [value] for name, value in headers.items()})
+        request = _Request(method, url or "", {name: [value] for name, value in headers.items()})
         covered: list[tuple[Any, Any]] = [(name, {}) for name in ("@method", "@target-uri", *headers)]
         inputs, proofs = {}, {}
         for place, key in enumerate((self.key(secret) for secret in secrets), 1):
@@ -90,7 +90,7 @@ class MessageSignatures(Scheme):
         method: str,
     ) -> Verified:
         """Look for one good signature; without any, say what is wrong with the first."""
-        request, keys = _Request(method, urlsplit(url), headers), [self.key(secret) for secret in secrets]
+        request, keys = _Request(method, url, headers), [self.key(secret) for secret in secrets]
         refusals = []
         for signature in _signatures(headers, self.header):
             try:
@@ -132,7 +132,7 @@ class _Request(NamedTuple):
     """What the components of a signature are taken from."""
 
     method: str
-    url: SplitResult
+    address: str
     headers: Collected
 
     def base(self, components: Sequence[tuple[Any, Any]], parameters: Mapping[str, Any]) -> bytes:
@@ -155,6 +155,11 @@ class _Request(NamedTuple):
         return ", ".join(value.strip(" \t") for value in self.headers[name])
 
     @property
+    def url(self) -> SplitResult:
+        """The address in its parts."""
+        return urlsplit(self.address)
+
+    @property
     def path(self) -> str:
         """The path, which is never empty (RFC 9421, 2.2.6)."""
         return self.url.path or "/"
@@ -162,18 +167,22 @@ class _Request(NamedTuple):
     @property
     def target(self) -> str:
         """Path and query, as in a request line."""
-        return f"{self.path}?{self.url.query}" if self.url.query else self.path
+        return f"{self.path}?{self.url.query}" if "?" in self.address else self.path
+
+    @property
+    def host(self) -> str:
+        """The host and the port as they are written, without who asks."""
+        return self.url.netloc.rpartition("@")[2]
 
     @property
     def authority(self) -> str:
         """The host and a port that is not the usual one, in lower case (RFC 9421, 2.2.3)."""
-        host = self.url.netloc.rpartition("@")[2].lower()
-        return host.removesuffix(f":{DEFAULT_PORTS.get(self.url.scheme)}")
+        return self.host.lower().removesuffix(f":{DEFAULT_PORTS.get(self.url.scheme)}")
 
 
 DERIVED: Final[Mapping[str, Callable[[_Request], str]]] = {
     "@method": lambda request: request.method,
-    "@target-uri": lambda request: f"{request.url.scheme}://{request.authority}{request.target}",
+    "@target-uri": lambda request: f"{request.url.scheme}://{request.host}{request.target}",
     "@authority": lambda request: request.authority,
     "@scheme": lambda request: request.url.scheme,
     "@request-target": lambda request: request.target,

@@ -127,9 +127,11 @@ class Scheme:
             headers[self.timestamp.name] = stamp
         elif self.timestamp is not None and self.timestamp.place == "entry":
             entries.append(self.timestamp.name + stamp)
-        content = self._contents(event_id, stamp, body, url or "")[0]
+        contents = self._contents(event_id, stamp, body, url or "")
+        if not contents:
+            raise ValueError(f"the scheme {self.name} can't sign this body for this address")
         signing = secrets if self.several else secrets[:1]
-        entries += [self.key(secret).prove(content).decode("ascii") for secret in signing]
+        entries += [self.key(secret).prove(contents[0]).decode("ascii") for secret in signing]
         headers[self.header] = (self.separator or "").join(entries)
         return headers
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from hookd.errors import SignatureError, Unavailable
+from hookd.handshake import Ask, Reply, asked
 from hookd.model import Source
 from hookd.signing import SCHEMES, Scheme, scheme
 from hookd.web.answers import answer
@@ -21,14 +23,19 @@ UNNAMED = "application/octet-stream"
 async def receive(
     request: web.Request, source: Source, services: Services, schemes: Mapping[str, Scheme] = SCHEMES
 ) -> web.Response:
-    """Verify a webhook and store it as an event; answer once it is on disk."""
+    """Verify a webhook and store it as an event, and answer once it is on disk; or answer a handshake."""
     receiver = services.receiver
+    row = scheme(source.scheme, source.header, schemes)
     if request.method != "POST":
+        reply = asked(row.handshake, source, request.method, _one(request.query), _one(request.headers))
+        if reply is not None:
+            receiver.count(source, "handshake" if reply.status == HTTPStatus.OK else "unauthorized")
+            return _response(reply)
         receiver.count(source, "wrong_method")
         raise wrong_method(request.method, ["POST"])
     try:
         body = await read_body(request, source.max_body, services.bodies)
-        await receiver.receive(
+        received = await receiver.receive(
             source,
             request.raw_headers,
             _content_type(request),
@@ -44,12 +51,26 @@ async def receive(
         raise Unavailable(NOT_NOW) from None  # the cause names files of this machine, and anyone may ask here
     except SignatureError:
         return answer({"message": source.refuse}, HTTPStatus.UNAUTHORIZED)
-    return _reply(source, schemes)
+    return _response(received) if isinstance(received, Reply) else _thanks(source, row)
 
 
-def _reply(source: Source, schemes: Mapping[str, Scheme]) -> web.Response:
+def _one(values: MultiMapping[str]) -> Ask:
+    def ask(name: str) -> str | None:
+        found = values.getall(name, [])
+        return found[0] if len(found) == 1 else None
+
+    return ask
+
+
+def _response(reply: Reply) -> web.Response:
+    if not reply.body:
+        return web.Response(status=reply.status, headers=reply.headers)
+    return web.Response(body=reply.body, status=reply.status, headers=reply.headers, content_type=reply.content_type)
+
+
+def _thanks(source: Source, row: Scheme) -> web.Response:
     """Answer as the source says or, where it says nothing, as the scheme's senders expect."""
-    if source.reply is None and scheme(source.scheme, schemes=schemes).silent:
+    if source.reply is None and row.silent:
         return web.Response(status=HTTPStatus.NO_CONTENT)
     return answer({"message": source.reply or "OK"})
 
