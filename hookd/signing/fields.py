@@ -27,19 +27,16 @@ class Fields:
         if field.place == "header":
             values = self._headers.get(field.name.lower(), ())
             return values[0] or None if len(values) == 1 else None
-        return self._at_path(field.name)
-
-    def _at_path(self, path: str) -> str | None:
         try:
             if self._outermost is None:
                 self._outermost = _object.decode(self._body)
-            outermost, _, deeper = path.partition(".")
+            outermost, _, deeper = field.name.partition(".")
             part = self._outermost.get(outermost)
             for name in deeper.split(".") if deeper else ():
                 part = None if part is None else _object.decode(part).get(name)
             return None if part is None else str(_leaf.decode(part)) or None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # no such field, or JSON that it refuses
-            return _in_anything(self._body, path.split("."))
+            return _in_anything(self._body, field.name.split("."))
 
 
 def find(field: Field, headers: Collected, body: bytes) -> str | None:

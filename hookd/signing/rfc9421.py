@@ -17,7 +17,7 @@ from hookd.signing.fields import Fields
 from hookd.signing.headers import Collected
 from hookd.signing.proof import Key, base64
 from hookd.signing.reason import Reason
-from hookd.signing.scheme import Scheme, Verified, check_age
+from hookd.signing.scheme import Scheme, Verified, too_far
 
 INPUT: Final = "Signature-Input"
 DIGEST: Final = "content-digest"
@@ -67,10 +67,11 @@ class MessageSignatures(Scheme):
         event_type: str | None = None,
     ) -> dict[str, str]:
         """Answer the headers that prove `body`, `method`, `url` and the id, by every secret."""
-        self._expect(secrets, url)
+        if not secrets or url is None:
+            raise self._missing(secrets)
         headers = self._names(event_id, event_type)
         headers[DIGEST] = _serialised({"sha-256": DIGESTS["sha-256"](body)})
-        request = _Request(method, url or "", {name: [value] for name, value in headers.items()})
+        request = _Request(method, url, {name: [value] for name, value in headers.items()})
         covered: list[tuple[Any, Any]] = [(name, {}) for name in ("@method", "@target-uri", *headers)]
         inputs, proofs = {}, {}
         for place, key in enumerate((self.key(secret) for secret in secrets), 1):
@@ -113,7 +114,8 @@ class MessageSignatures(Scheme):
         fitting = [key for key in keys if algorithm in (None, _algorithm(key))]
         if not any([key.fits(base, [base64(signature.proof)]) for key in fitting]):  # noqa: C419 - each, always
             raise self._mismatch(len(keys))
-        check_age(now - created * 1000, tolerance)
+        if abs(now - created * 1000) > tolerance:
+            raise too_far(now - created * 1000, tolerance)
         if expires is not None and now > expires * 1000:
             raise SignatureError(Reason.TIMESTAMP_TOO_OLD, f"the signature expired {now // 1000 - expires} s ago")
 
