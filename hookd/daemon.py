@@ -117,6 +117,7 @@ class Daemon:
             source=delivery.cloudevents_source,
             clock=self._clock,
             ids=self._ids,
+            schemes=self._settings.schemes,
         )
 
     def _runner(self) -> Runner:
@@ -291,6 +292,7 @@ def _site(settings: Settings) -> Site:
         max_body=settings.server.max_body,
         guard=_guard(settings),
         proxies=all_networks(settings.server.proxies),
+        schemes=settings.schemes,
     )
 
 

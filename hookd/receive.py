@@ -2,18 +2,22 @@
 
 import logging
 import re
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
+
+from msgspec import structs
 
 from hookd import cloudevents
 from hookd.accept import Acceptor
 from hookd.errors import SignatureError, Unreadable
+from hookd.handshake import Reply, answered
 from hookd.logs import refused
 from hookd.metrics import Metrics
 from hookd.model import Clock, Field, Source
 from hookd.parse import parse
 from hookd.policy.filter import Subject, passes
-from hookd.signing import Headers, Verified, collect, find, scheme
+from hookd.signing import SCHEMES, Headers, Scheme, Verified, collect, find, scheme
 from hookd.store import Accepted
 from hookd.text import one_line
 
@@ -40,14 +44,30 @@ class Receiver:
         self._metrics = metrics
         self._clock = clock
 
-    async def receive(self, source: Source, headers: Headers, content_type: str, body: bytes) -> Accepted | None:
+    async def receive(
+        self,
+        source: Source,
+        headers: Headers,
+        content_type: str,
+        body: bytes,
+        *,
+        url: str | None = None,
+        schemes: Mapping[str, Scheme] = SCHEMES,
+    ) -> Accepted | Reply | None:
         """Verify a request and store its event; return once it is on disk, None where the source does not want it.
 
-        SignatureError where it is not authentic, Unreadable where it has to name its id in a JSON body and has no
+        A handshake is answered, and no event. `url` is the whole address as the sender knows it, where the source says
+        so. SignatureError where it is not authentic, Unreadable where it has to name its id in a JSON body and has no
         such body, or sends CloudEvents and this is none. The log says why.
         """
         try:
-            message = self._verify(source, headers, body)
+            row = scheme(source.scheme, source.header, schemes)
+            now = self._clock()
+            message = row.verify(source.secrets, headers, body, now, source.tolerance, url=url)
+            reply = answered(row.handshake, _fitting(row, source, headers, body, now, url), body)
+            if reply is not None:
+                self.count(source, "handshake")
+                return reply
             if source.format == "cloudevents":
                 message, content_type = _take(message, headers, content_type)
             key = _key(source, message, headers)
@@ -76,9 +96,13 @@ class Receiver:
         """Count a request to a source by what became of it."""
         self._metrics.inbound_requests[source.name, result] += 1
 
-    def _verify(self, source: Source, headers: Headers, body: bytes) -> Verified:
-        proof = scheme(source.scheme, source.header)
-        return proof.verify(source.secrets, headers, body, self._clock(), source.tolerance)
+
+def _fitting(row: Scheme, source: Source, headers: Headers, body: bytes, now: int, url: str | None) -> Iterator[str]:
+    """Answer those of a source's secrets that a request is signed with."""
+    for secret in source.secrets:
+        with suppress(SignatureError):
+            row.verify([secret], headers, body, now, source.tolerance, url=url)
+            yield secret
 
 
 def _take(message: Verified, headers: Headers, content_type: str) -> tuple[Verified, str]:
@@ -87,7 +111,7 @@ def _take(message: Verified, headers: Headers, content_type: str) -> tuple[Verif
         taken = cloudevents.take(collect(headers), content_type, message.body)
     except ValueError as error:
         raise Unreadable(one_line(f"this is no CloudEvent: {error}")) from None
-    return replace(message, id=taken.key, type=taken.type, body=taken.body), taken.content_type
+    return structs.replace(message, id=taken.key, type=taken.type, body=taken.body), taken.content_type
 
 
 def _key(source: Source, message: Verified, headers: Headers) -> str | None:

@@ -28,6 +28,7 @@ from hookd.errors import SignatureError, Unreadable
 from hookd.metrics import Metrics
 from hookd.model import EMPTY, Field, Source
 from hookd.receive import Receiver
+from hookd.store import Accepted
 from tests import receivers
 from tests.daemons import LOOPBACK, Daemon
 from tests.nouns import SECRET
@@ -312,7 +313,7 @@ async def repeated(
 ) -> bool:
     """Have a request received, and say whether its event was there before."""
     accepted = await receiver.receive(source, headers, content_type, body)
-    assert accepted is not None
+    assert isinstance(accepted, Accepted)
     return accepted.repeated
 
 

@@ -15,9 +15,11 @@ from hookd.attempt import SOURCE
 from hookd.config import places, words
 from hookd.config.kinds import choice, duration, integer, share, size
 from hookd.config.places import Address
+from hookd.config.schemes import SchemeTable, with_described
 from hookd.config.tripping import TRIPPING
 from hookd.model import ApiToken, Handler, Source, Trigger
 from hookd.policy.breaker import USUAL, BreakerPolicy
+from hookd.signing import Scheme
 from hookd.units import parse_duration, parse_size
 
 RETRY = tuple(map(parse_duration, ("5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h")))
@@ -145,7 +147,14 @@ class Settings:
     delivery: DeliverySettings = DeliverySettings()
     network: NetworkSettings = NetworkSettings()
     log: LogSettings = LogSettings()
+    described: Mapping[str, SchemeTable] = field(default_factory=dict)
+    """The schemes of `[schemes.NAME]`, by name."""
     tokens: tuple[ApiToken, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     sources: tuple[Source, ...] = ()
     handlers: tuple[Handler, ...] = ()
+
+    @property
+    def schemes(self) -> dict[str, Scheme]:
+        """Every scheme that sources and endpoints may have, by name."""
+        return with_described(self.described)

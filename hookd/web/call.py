@@ -16,6 +16,7 @@ from hookd.metrics import Metrics
 from hookd.model import ApiToken, Attempt, Clock, Endpoint, Source, Trigger
 from hookd.policy.networks import Networks
 from hookd.receive import Receiver
+from hookd.signing import SCHEMES, Scheme
 from hookd.store import Store
 from hookd.text import printable
 from hookd.web.auth import Caller
@@ -35,6 +36,8 @@ class Site:
     guard: Guard
     proxies: Networks = ()
     """The reverse proxies whose X-Forwarded-For is believed."""
+    schemes: Mapping[str, Scheme] = field(default_factory=lambda: SCHEMES)
+    """Those that sources and endpoints may have, by name."""
 
 
 @dataclass(slots=True)

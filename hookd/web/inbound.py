@@ -3,10 +3,13 @@
 from http import HTTPStatus
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from hookd.errors import SignatureError, Unavailable
+from hookd.handshake import Ask, Reply, asked
 from hookd.model import Source
 from hookd.policy.networks import Networks, caller, is_within
+from hookd.signing import Scheme, scheme
 from hookd.web.answers import answer
 from hookd.web.body import read_body
 from hookd.web.call import Services, Site
@@ -19,16 +22,29 @@ UNNAMED = "application/octet-stream"
 
 
 async def receive(request: web.Request, source: Source, site: Site, services: Services) -> web.Response:
-    """Verify a webhook and store it as an event; answer once it is on disk."""
+    """Verify a webhook and store it as an event, and answer once it is on disk; or answer a handshake."""
     receiver = services.receiver
+    row = scheme(source.scheme, source.header, site.schemes)
     if source.allow is not None:
         _expect_within(source.allow, request, source, site, services)
+    if request.method != "POST":
+        reply = asked(row.handshake, source, request.method, _one(request.query), _one(request.headers))
+        if reply is not None:
+            receiver.count(source, "handshake" if reply.status == HTTPStatus.OK else "unauthorized")
+            return _response(reply)
     if request.method not in source.methods:
         receiver.count(source, "wrong_method")
         raise wrong_method(request.method, source.methods)
     try:
         body = await read_body(request, source.max_body, services.bodies)
-        await receiver.receive(source, request.raw_headers, _content_type(request), body)
+        received = await receiver.receive(
+            source,
+            request.raw_headers,
+            _content_type(request),
+            body,
+            url=_address(request, source),
+            schemes=site.schemes,
+        )
     except RequestError:
         receiver.count(source, "unreadable")
         raise
@@ -37,7 +53,36 @@ async def receive(request: web.Request, source: Source, site: Site, services: Se
         raise Unavailable(NOT_NOW) from None  # the cause names files of this machine, and anyone may ask here
     except SignatureError:
         return answer({"message": source.refuse}, HTTPStatus.UNAUTHORIZED)
-    return answer({"message": source.reply})
+    return _response(received) if isinstance(received, Reply) else _thanks(source, row)
+
+
+def _one(values: MultiMapping[str]) -> Ask:
+    def ask(name: str) -> str | None:
+        found = values.getall(name, [])
+        return found[0] if len(found) == 1 else None
+
+    return ask
+
+
+def _response(reply: Reply) -> web.Response:
+    if not reply.body:
+        return web.Response(status=reply.status, headers=reply.headers)
+    return web.Response(body=reply.body, status=reply.status, headers=reply.headers, content_type=reply.content_type)
+
+
+def _thanks(source: Source, row: Scheme) -> web.Response:
+    """Answer as the source says or, where it says nothing, as the scheme's senders expect."""
+    if source.reply is None and row.silent:
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+    return answer({"message": source.reply or "OK"})
+
+
+def _address(request: web.Request, source: Source) -> str | None:
+    """Answer the whole address as the sender knows it: that of the source, with the query of the request."""
+    if source.url is None:
+        return None
+    _, mark, query = request.raw_path.partition("?")
+    return source.url + mark + query
 
 
 def _expect_within(allowed: Networks, request: web.Request, source: Source, site: Site, services: Services) -> None:

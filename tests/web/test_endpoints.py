@@ -8,8 +8,10 @@ from aiohttp import web
 from yarl import URL
 
 from hookd.model import Breaker, Scope
+from hookd.signing import SCHEMES, public_of
 from hookd.units import format_time
 from tests.receivers import Receiver
+from tests.signing.examples import SEED
 from tests.web.serving import serve
 from tests.web.stand import DAY, NOW, Stand, token
 
@@ -303,6 +305,53 @@ async def test_the_present_secret_can_not_follow_itself(stand: Stand) -> None:
     told = await stand.call("POST", f"{PATH}/{made['id']}/secret/rotate", {"secret": made["secret"]})
     assert (told.status, told.pointers) == (422, ["#/secret"])
     assert made["secret"] not in told.text
+
+
+@pytest.mark.parametrize("scheme", ["github", "slack", "square", "twilio", "gitlab"])
+async def test_a_scheme_of_one_signature_changes_its_secret_at_once(stand: Stand, scheme: str) -> None:
+    path = f"{PATH}/{(await stand.endpoint(scheme=scheme))['id']}/secret/rotate"
+    told = await stand.call("POST", path, {"overlap": "1h"})
+    assert (told.status, told.pointers) == (422, ["#/overlap"])
+    assert (await stand.call("POST", path)).json["previous"] == []
+
+
+@pytest.mark.parametrize("scheme", ["stripe", "paddle", "svix", "rfc9421"])
+async def test_a_scheme_of_several_signatures_overlaps(stand: Stand, scheme: str) -> None:
+    path = f"{PATH}/{(await stand.endpoint(scheme=scheme))['id']}/secret/rotate"
+    assert len((await stand.call("POST", path)).json["previous"]) == 1
+
+
+async def test_a_private_key_is_shown_with_its_public_one(stand: Stand) -> None:
+    made = await stand.endpoint(secret=SEED)
+    shown = (await stand.call("GET", f"{PATH}/{made['id']}/secret")).json
+    assert shown == {"secret": SEED, "previous": [], "public_key": public_of(SEED)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"secret": "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="}, "#/secret"),
+        ({"scheme": "discord"}, "#/secret"),
+        ({"scheme": "basic"}, "#/secret"),
+        ({"scheme": "basic", "secret": "no colon"}, "#/secret"),
+        ({"scheme": "github", "headers": {"x-hub-signature-256": "mine"}}, "#/headers"),
+        ({"scheme": "rfc9421", "headers": {"Content-Digest": "mine"}}, "#/headers"),
+    ],
+)
+async def test_what_a_scheme_can_not_sign_with_is_refused(stand: Stand, fields: dict[str, Any], pointer: str) -> None:
+    told = await stand.call("POST", PATH, {"url": "http://127.0.0.1:9/", **fields})
+    assert (told.status, told.pointers) == (422, [pointer])
+
+
+async def test_a_scheme_of_the_configuration(stand: Stand) -> None:
+    own = replace(SCHEMES["github"], name="acme", header="X-Acme")
+    stand.use(schemes={**SCHEMES, "acme": own})
+    made = await stand.endpoint(scheme="acme")
+    path = f"{PATH}/{made['id']}"
+    stand.use(schemes=SCHEMES)
+    assert (await stand.call("PATCH", path, {"state": "paused"})).pointers == ["#/scheme"]
+    assert (await stand.call("POST", path + "/secret/rotate")).status == 409
+    assert (await stand.call("PATCH", path, {"scheme": "standard"})).status == 200
 
 
 async def test_a_scheme_with_a_single_proof_allows_no_overlap(stand: Stand) -> None:
