@@ -216,15 +216,21 @@ class Source:
     path: str
     scheme: str
     secrets: tuple[str, ...] = field(repr=False)
-    tolerance: int
+    tolerance: int | None
+    """None means the scheme's own, as it does in `id` and `type`."""
     header: str | None
     """The header that carries the token, for the scheme `token`."""
     id: Field | None
     type: Field | None
     tenant: str | None
     max_body: int
-    reply: str
+    reply: str | None
+    """The message of the answer; None means what the scheme's senders expect."""
     refuse: str
+    url: str | None = None
+    """The address as the sender knows it, without a query."""
+    verify_token: str | None = field(default=None, repr=False)
+    """The word that Meta shows when it asks whether the path is the source's."""
 
 
 @dataclass(frozen=True, slots=True)

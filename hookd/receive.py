@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 
 from hookd.accept import Acceptor
@@ -10,7 +11,7 @@ from hookd.logs import refused
 from hookd.metrics import Metrics
 from hookd.model import Clock, Field, Source
 from hookd.parse import parse
-from hookd.signing import Headers, Verified, collect, find, scheme
+from hookd.signing import SCHEMES, Headers, Scheme, Verified, collect, find, scheme
 from hookd.store import Accepted
 
 LONGEST_KEY = 255
@@ -36,14 +37,24 @@ class Receiver:
         self._metrics = metrics
         self._clock = clock
 
-    async def receive(self, source: Source, headers: Headers, content_type: str, body: bytes) -> Accepted:
+    async def receive(
+        self,
+        source: Source,
+        headers: Headers,
+        content_type: str,
+        body: bytes,
+        *,
+        url: str | None = None,
+        schemes: Mapping[str, Scheme] = SCHEMES,
+    ) -> Accepted:
         """Verify a request and store its event; return once it is on disk.
 
-        SignatureError where it is not authentic, Unreadable where it has to name its id in a JSON body and has no
-        such body. The log says why.
+        `url` is the whole address as the sender knows it, where the source says so. SignatureError where it is not
+        authentic, Unreadable where it has to name its id in a JSON body and has no such body. The log says why.
         """
         try:
-            message = self._verify(source, headers, body)
+            row = scheme(source.scheme, source.header, schemes)
+            message = row.verify(source.secrets, headers, body, self._clock(), source.tolerance, url=url)
             key = _key(source, message, headers, body)
         except (SignatureError, Unreadable) as error:
             result = "unauthorized" if isinstance(error, SignatureError) else "unreadable"
@@ -64,10 +75,6 @@ class Receiver:
     def count(self, source: Source, result: str) -> None:
         """Count a request to a source by what became of it."""
         self._metrics.inbound_requests[source.name, result] += 1
-
-    def _verify(self, source: Source, headers: Headers, body: bytes) -> Verified:
-        proof = scheme(source.scheme, source.header)
-        return proof.verify(source.secrets, headers, body, self._clock(), source.tolerance)
 
 
 def _key(source: Source, message: Verified, headers: Headers, body: bytes) -> str | None:

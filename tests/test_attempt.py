@@ -623,12 +623,22 @@ async def test_cancellation_is_raised_and_closes_the_connection(poster: Poster) 
         await closed.wait()
 
 
+@pytest.mark.parametrize("changes", [{"scheme": "gone"}, {"secret": "whsec_short"}, {"scheme": "discord"}])
+async def test_what_can_not_be_signed_is_not_sent(poster: Poster, changes: dict[str, str]) -> None:
+    async with Receiver() as receiver:
+        attempt = await poster.attempt(delivery_to(endpoint_at(receiver.url(), **changes)))
+        assert receiver.connections == 0
+    assert attempt.outcome is Outcome.PROTOCOL
+    assert (attempt.error or "").startswith("protocol: it can't be signed: ")
+    assert "short" not in (attempt.error or "")
+
+
 async def test_what_nobody_expected_is_an_outcome_and_is_logged(
     poster: Poster, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Receiver() as receiver:
         with caplog.at_level(logging.ERROR, "hookd.attempt"):
-            attempt = await poster.attempt(delivery_to(endpoint_at(receiver.url(), scheme="no such scheme")))
+            attempt = await poster.attempt(delivery_to(endpoint_at(receiver.url(), timeout="soon")))
         assert receiver.connections == 0
     assert attempt.outcome is Outcome.PROTOCOL
     assert attempt.error is not None

@@ -5,13 +5,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from hookd import signing
 from hookd.config import words
 from hookd.config.kinds import choice, duration, integer, size
 from hookd.config.settings import STRICT
 from hookd.model import ApiToken, Handler, RateLimit, Scope, Source, Trigger
 from hookd.model import Field as Place
-from hookd.units import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,40 +67,45 @@ class SourceTable:
     """What its events' types begin with."""
     path: Annotated[str, words.PATH]
     """Where they arrive."""
-    scheme: Annotated[str, choice(*signing.SCHEMES)]
+    scheme: Annotated[str, words.SCHEME]
     """How they prove where they come from."""
     secrets: Annotated[tuple[Annotated[str, words.SECRET], ...], words.FILLED] = field(repr=False)
     """The secrets that they may be signed with; several while one replaces another."""
-    tolerance: Annotated[int, duration("1s", "3650d", "5m")] = parse_duration("5m")
-    """How far a signed timestamp may be from now."""
+    tolerance: Annotated[int | None, duration("1s", "3650d", "5m")] = None
+    """How far a signed timestamp may be from now; each scheme has its own, of 5 minutes where nothing else is usual."""
+    url: Annotated[str | None, words.PUBLIC_URL, Field(validate_default=True)] = None
+    """The address that the sender has been given, without a query, for the schemes that sign it: `square`, `twilio` and
+    `rfc9421`."""
+    verify_token: Annotated[str | None, words.VERIFY_TOKEN] = field(default=None, repr=False)
+    """The word that Meta shows when it asks whether the path is yours, for the scheme `meta`."""
     header: Annotated[str | None, words.HEADER] = None
     """The header that carries the token, for the scheme `token`; without it `X-Webhook-Token`."""
     id: Annotated[Place | None, words.PLACE] = None
-    """Where the id stands that tells a repetition; each scheme has its own place, `token` none."""
+    """Where the id stands that tells a repetition; without it where the scheme has it, see docs/signatures.md."""
     type: Annotated[Place | None, words.PLACE] = None
-    """Where the type stands; each scheme has its own place, `token` none."""
+    """Where the type stands; without it where the scheme has it, see docs/signatures.md."""
     tenant: Annotated[str | None, words.TENANT] = None
     """The tenant whose events they are."""
     max_body: Annotated[int | None, size("1B", "512MiB", "1MiB")] = None
     """The largest body; without it that of `[server]`."""
-    reply: Annotated[str, words.MESSAGE] = "OK"
-    """The `message` of the answer once the event is on disk."""
+    reply: Annotated[str | None, words.MESSAGE] = None
+    """The `message` of the answer once the event is on disk: without it "OK", or no body for senders that want none."""
     refuse: Annotated[str, words.MESSAGE] = "unauthorized"
     """The `message` of the answer to what is not authentic."""
 
     def noun(self, max_body: int) -> Source:
         """Answer the source; `max_body` is what it has in common with all routes."""
-        scheme = signing.SCHEMES[self.scheme]
-        own_id = Place("header", scheme.id_header) if scheme.id_header else None
         return Source(
             name=self.name,
             path=self.path,
             scheme=self.scheme,
             secrets=self.secrets,
             tolerance=self.tolerance,
-            header=self.header or (None if scheme.signed else scheme.header),
-            id=self.id or own_id,
-            type=self.type or scheme.type,
+            url=self.url,
+            verify_token=self.verify_token,
+            header=self.header,
+            id=self.id,
+            type=self.type,
             tenant=self.tenant,
             max_body=self.max_body or max_body,
             reply=self.reply,

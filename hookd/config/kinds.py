@@ -1,7 +1,7 @@
 """What a setting may be: for each kind, the words that say so, and how it is read from TOML and written."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hookd import units
+from hookd.signing import SCHEMES, Scheme
 
 LONGEST_SHOWN = 40
 LARGEST_SHOWN = 2**53
@@ -16,10 +17,11 @@ LARGEST_SHOWN = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the text of a configuration refers to: the folder it stands in, and the environment."""
+    """What the text of a configuration refers to: the folder it stands in, the environment, and the schemes."""
 
     folder: Path
     environment: Mapping[str, str]
+    schemes: Mapping[str, Scheme] = field(default_factory=lambda: SCHEMES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,10 @@ _VISIBLE = re.compile(r"[!-~]+")
 _PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
 _PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*")
 
+_SCHEME = 'a scheme of docs/signatures.md such as "standard", "github" or "token"'
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?", re.ASCII)
+_PUBLIC_URL = 'the address as the sender has it, such as "https://example.com/hooks/shop", without a query'
+
 _SCOPES = 'an array of "read", "write" and "publish", at least one of them'
 _KEY = f"the base64 of {KEY_BYTES} random bytes"
 
@@ -63,7 +67,7 @@ def _token(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) 
 def _secret(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
     secret = resolve(value, surroundings)
     if "scheme" in siblings:
-        signing.check_secret(siblings["scheme"], secret)
+        signing.check_secret(siblings["scheme"], secret, surroundings.schemes)
     return secret
 
 
@@ -84,11 +88,40 @@ def _is_random(key: bytes) -> bool:
     return not is_text and len(set(key)) >= LEAST_DIFFERENT
 
 
-def _header(value: Any, _surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
+def _scheme(value: Any, surroundings: Surroundings, *_: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {_SCHEME}, got {got(value)}")  # noqa: TRY004 - ValueError is what pydantic collects
+    return signing.scheme(value, schemes=surroundings.schemes).name
+
+
+def _public_url(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str | None:
+    """Read the address that a sender has been given; it has to be there where the scheme signs it, and only there."""
+    if "scheme" not in siblings:
+        return None  # that fault is told already
+    name = siblings["scheme"]
+    needed = signing.scheme(name, schemes=surroundings.schemes).signs_url
+    if value is None:
+        if needed:
+            raise ValueError(f"missing: the scheme {name} signs the address; expected {_PUBLIC_URL}")
+        return None
+    if not needed:
+        raise ValueError(f"the scheme {name} signs no address; take it out")
+    if not isinstance(value, str) or _URL.fullmatch(value) is None:
+        raise ValueError(f"expected {_PUBLIC_URL}, got {got(value)}")
+    return value
+
+
+def _verify_token(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
+    if siblings.get("scheme", "meta") != "meta":
+        raise ValueError(f"only the scheme meta asks for it; {siblings['scheme']} does not")
+    return resolve(value, surroundings)
+
+
+def _header(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
     if not isinstance(value, str):
         raise ValueError('expected the name of a header such as "X-Webhook-Token"')  # noqa: TRY004 - pydantic's
     if "scheme" in siblings:
-        signing.scheme(siblings["scheme"], value)
+        signing.scheme(siblings["scheme"], value, surroundings.schemes)
     return value
 
 
@@ -164,6 +197,9 @@ SCOPES = Kind(
 )
 DIGEST = Kind("the 64 hexadecimal digits that `hookd token` prints", _hash, masked)
 HEADER = Kind('the name of a header such as "X-Webhook-Token"', _header, quoted)
+SCHEME = Kind(_SCHEME, _scheme, quoted)
+PUBLIC_URL = Kind(_PUBLIC_URL, _public_url, quoted)
+VERIFY_TOKEN = Kind(EXPECTED, _verify_token, masked)
 KEY = Kind(f"{_KEY}, as {EXPECTED}", _key, masked)
 SECRET = Kind(EXPECTED, _secret, masked)
 TOKEN = Kind(EXPECTED, _token, masked)

@@ -138,9 +138,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
 
 def test_what_a_source_does_not_say_is_its_schemes(tmp_path: Path) -> None:
     token, standard = settings(tmp_path, f'[server]\nmax_body = "2MiB"\n{SOURCE}{STANDARD}').sources
-    assert (token.header, token.id, token.type) == ("X-Webhook-Token", None, None)
-    assert (standard.header, standard.id, standard.type) == (None, Field("header", "webhook-id"), Field("body", "type"))
-    assert (token.tolerance, token.max_body, token.reply, token.refuse) == (5 * MINUTE, 2 << 20, "OK", "unauthorized")
+    for source in (token, standard):
+        assert (source.header, source.id, source.type, source.tolerance, source.reply) == (None,) * 5
+        assert (source.max_body, source.refuse) == (2 << 20, "unauthorized")
 
 
 def test_triggers_and_handlers_have_defaults_too(tmp_path: Path) -> None:
