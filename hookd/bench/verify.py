@@ -21,7 +21,7 @@ _SECRETS: Final = (f"whsec_{_RAW}", "user:password", f"whsk_{_RAW}")
 """One of these suits any scheme."""
 _NOW: Final = 1_800_000_000
 _ID: Final = "evt_01kexample0000000000000000"
-_NAMES: Final = {name: _ID for name in ("id", "event_id", "type", "event_type", "object", "webhookTimestamp")}
+_NAMES: Final = dict.fromkeys(("id", "event_id", "type", "event_type", "object", "webhookTimestamp"), _ID)
 _WITHOUT_FILLER: Final = {**_NAMES, "webhookTimestamp": _NOW * 1000, "event": {"type": "a.b"}, "filler": ""}
 _BODY: Final = json.dumps(_WITHOUT_FILLER | {"filler": "x" * (BODY_SIZE - len(json.dumps(_WITHOUT_FILLER)))}).encode()
 _ALWAYS_THERE: Final = {

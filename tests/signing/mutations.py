@@ -53,20 +53,18 @@ def asked(name: str, headers: Sequence[tuple[str, str]], content: bytes) -> Veri
     try:
         return hookd.verify(name, secret(SCHEMES[name]), list(headers), content, url=URL)
     except SignatureError as error:
-        assert error.reason
-        assert "\n" not in str(error)
-        assert not any(each in str(error) for each in SECRETS)
-        return None
+        refusal = error
+    assert refusal.reason
+    assert "\n" not in str(refusal)
+    assert not any(each in str(refusal) for each in SECRETS)
+    return None
 
 
 def is_what_was_signed(name: str, message: Verified, content: bytes, original: bytes, stamp: int | None) -> bool:
     """Say whether an accepted request says nothing that was not signed."""
     if name in UNPROTECTED:
         return message.body == content
-    if name == "twilio":
-        same = _fields(content) == _fields(original)
-    else:
-        same = content == original
+    same = _fields(content) == _fields(original) if name == "twilio" else content == original
     signs_id = b"%(id)b" in SCHEMES[name].signed
     return same and message.body == content and message.timestamp == stamp and (message.id == ID or not signs_id)
 

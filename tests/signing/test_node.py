@@ -53,11 +53,9 @@ class Judge:
 def judge() -> Iterator[Judge]:
     lock, installed = FOLDER / "package-lock.json", FOLDER / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=FOLDER, check=True)  # noqa: S607
+        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=FOLDER, check=True)
     command = ["node", "judge.mjs"]
-    with subprocess.Popen(
-        command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Judge(process)
         assert process.stdin is not None
         process.stdin.close()

@@ -22,7 +22,7 @@ SIGNING = pytest.mark.parametrize(
 
 def bodies(vendor: Vendor) -> list[bytes]:
     texts = [body for body in TEXTS if body or vendor.empty]
-    return texts + (BYTES if vendor.bytes else [])
+    return texts + (BYTES if vendor.any_bytes else [])
 
 
 def signed(vendor: Vendor, body: bytes, at: int | None = None, *others: str) -> dict[str, str]:

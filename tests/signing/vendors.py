@@ -14,7 +14,7 @@ import standardwebhooks
 import stripe
 import svix.webhooks
 from gidgethub.sansio import validate_event
-from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, algorithms
+from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, HTTPSignatureKeyResolver, algorithms
 from paddle_billing.Notifications import Secret, Verifier
 from slack_sdk.signature import SignatureVerifier
 from square.utils.webhooks_helper import verify_signature
@@ -42,7 +42,7 @@ class Vendor:
     """What hookd signs with."""
     public: str | None = None
     """What hookd verifies with, where that is another."""
-    bytes: bool = False
+    any_bytes: bool = False
     """Whether it takes in bodies that are no text."""
     empty: bool = True
     tolerance: int | None = 300
@@ -63,8 +63,8 @@ def now() -> int:
     return int(time.time())
 
 
-def _standard(headers: Headers, body: bytes) -> object:
-    return standardwebhooks.Webhook(WHSEC).verify(body, dict(headers), json_parse=False)
+def _standard(headers: Headers, body: bytes) -> None:
+    standardwebhooks.Webhook(WHSEC).verify(body, dict(headers), json_parse=False)
 
 
 def _svix(headers: Headers, body: bytes) -> object:
@@ -105,7 +105,7 @@ class _Request:
 
 def _paddle(headers: Headers, body: bytes) -> bool:
     request = _Request({"Paddle-Signature": headers["paddle-signature"]}, body)
-    return Verifier(5).verify(request, Secret(TEXT))
+    return bool(Verifier(5).verify(request, Secret(TEXT)))
 
 
 def _square(headers: Headers, body: bytes) -> bool:
@@ -118,7 +118,7 @@ def _square(headers: Headers, body: bytes) -> bool:
 def _discord(headers: Headers, body: bytes) -> bool:
     public = bytes(PAIR.verify_key).hex()
     signature, timestamp = headers["x-signature-ed25519"], headers["x-signature-timestamp"]
-    return discord_interactions.verify_key(body, signature, timestamp, public)
+    return bool(discord_interactions.verify_key(body, signature, timestamp, public))
 
 
 def _discord_signs(body: bytes, timestamp: int) -> dict[str, str]:
@@ -139,13 +139,14 @@ def _twilio_signs(body: bytes, _: int) -> dict[str, str]:
     return {"X-Twilio-Signature": RequestValidator(TEXT).compute_signature(URL, form(body))}
 
 
-class _Keys:
+class _Keys(HTTPSignatureKeyResolver):
     """The one key of both sides."""
 
     def resolve_public_key(self, key_id: str) -> bytes:  # noqa: ARG002 - there is one
         return TEXT.encode()
 
-    resolve_private_key = resolve_public_key
+    def resolve_private_key(self, key_id: str) -> bytes:  # noqa: ARG002 - as above
+        return TEXT.encode()
 
 
 def _messages(headers: Headers, body: bytes) -> object:
@@ -169,14 +170,14 @@ VENDORS = {
     "standardwebhooks": Vendor("standard", _standard, _standard_signs, secret=WHSEC, several=True),
     "svix": Vendor("svix", _svix, secret=WHSEC, several=True),
     "stripe": Vendor("stripe", _stripe, several=True),
-    "gidgethub": Vendor("github", _github, bytes=True, tolerance=None),
+    "gidgethub": Vendor("github", _github, any_bytes=True, tolerance=None),
     "razorpay": Vendor("razorpay", _razorpay, tolerance=None),
     "slack_sdk": Vendor("slack", _slack, _slack_signs),
     "paddle": Vendor("paddle", _paddle, tolerance=5, several=True),
     "square": Vendor("square", _square, tolerance=None, empty=False),
     "discord-interactions": Vendor(
-        "discord", _discord, _discord_signs, secret=PRIVATE, public=bytes(PAIR.verify_key).hex(), bytes=True,
+        "discord", _discord, _discord_signs, secret=PRIVATE, public=bytes(PAIR.verify_key).hex(), any_bytes=True,
         tolerance=None,
     ),
-    "http-message-signatures": Vendor("rfc9421", _messages, _messages_signs, bytes=True),
+    "http-message-signatures": Vendor("rfc9421", _messages, _messages_signs, any_bytes=True),
 }  # fmt: skip
