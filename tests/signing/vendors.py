@@ -67,8 +67,8 @@ def _standard(headers: Headers, body: bytes) -> None:
     standardwebhooks.Webhook(WHSEC).verify(body, dict(headers), json_parse=False)
 
 
-def _svix(headers: Headers, body: bytes) -> object:
-    return svix.webhooks.Webhook(WHSEC).verify(body, dict(headers))
+def _svix(headers: Headers, body: bytes) -> None:
+    svix.webhooks.Webhook(WHSEC).verify(body, dict(headers))
 
 
 def _stripe(headers: Headers, body: bytes) -> object:
