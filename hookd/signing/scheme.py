@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from msgspec import Struct
+
 from hookd.errors import SignatureError
 from hookd.model import Field
 from hookd.signing.fields import Fields
@@ -25,8 +27,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,15}")
 _IN_TEMPLATE: Final = re.compile(rb"%\([a-z]+\)b")
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What an authentic request says. `timestamp` is in seconds since 1970; None is what the scheme lacks."""
 
     id: str | None
@@ -140,7 +141,8 @@ class Scheme:
         """
         if not secrets:
             raise SignatureError(Reason.NO_SECRET, f"no secret to verify with, for the scheme {self.name}")
-        self._expect(secrets, url)
+        if url is None and self.signs_url:
+            raise self._without_url()
         collected = collect(headers)
         row = self if self.otherwise is None or self.header.lower() in collected else self.otherwise
         return row.judge([row.key(secret) for secret in secrets], collected, body, now, tolerance, url or "", method)
@@ -161,7 +163,11 @@ class Scheme:
         event_id = self._signed_id(headers)
         stamp = self._stamp(entries, headers)
         contents = self._contents(event_id or "", stamp or "", body, url)
-        if not any([key.fits(content, entries) for key in keys for content in contents]):  # noqa: C419 - each, always
+        good = False
+        for key in keys:
+            for content in contents:
+                good |= key.fits(content, entries)  # each, always
+        if not good:
             raise self._mismatch(len(keys))
         sent_at = self._sent_at(stamp, fields)
         if sent_at is not None:
@@ -177,7 +183,10 @@ class Scheme:
         if not secrets:
             raise ValueError(f"no secret to sign with, for the scheme {self.name}")
         if url is None and self.signs_url:
-            raise ValueError(f"the scheme {self.name} signs the address; expected its url")
+            raise self._without_url()
+
+    def _without_url(self) -> ValueError:
+        return ValueError(f"the scheme {self.name} signs the address; expected its url")
 
     def _names(self, event_id: str, event_type: str | None) -> dict[str, str]:
         """Answer the headers that name the event, where the scheme has such."""
