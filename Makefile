@@ -39,6 +39,7 @@ bench: .venv/run  ## measure this machine: every scenario but the soak
 	$(BIN)/hookd bench endpoints
 	$(BIN)/hookd bench latency
 	$(BIN)/hookd bench rate
+	$(BIN)/hookd bench verify
 
 crash: .venv/dev  ## kill a daemon under load KILLS times (200), and look for what is lost
 	HOOKD_CRASH_KILLS=$(KILLS) HOOKD_CRASH_EVENTS=$$(( $(KILLS) * 80 )) $(BIN)/python -m pytest -q -s tests/crash

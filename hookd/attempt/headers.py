@@ -72,7 +72,7 @@ def compose(
     headers["X-Webhook-Attempt"] = str(delivery.attempt_count + 1)
     try:
         row = scheme(endpoint.scheme, schemes=schemes)
-        url = row.address(endpoint.url, body, headers["content-type"])
+        url = row.address(endpoint.url, body, headers.get("content-type", ""))
         if row is not TOKEN:
             secrets = _signing(endpoint, now)
             headers |= row.sign(secrets, body, event.id, now // 1000, url=url, event_type=event.type)

@@ -32,6 +32,9 @@ KEY_ID: Final = "hookd"
 MOST_SIGNATURES: Final = 8
 """Signatures that are looked at."""
 
+LONGEST: Final = 16 * 1024
+"""Characters of a dictionary that is read, since reading it takes time before anything is known of the sender."""
+
 _TEXT: Final = re.compile(r"[\t -~]*")
 
 
@@ -219,6 +222,8 @@ def _dictionary(headers: Collected, name: str) -> dict[str, Any]:
     values = headers.get(name.lower(), [])
     if not any(values):
         raise SignatureError(Reason.MISSING_HEADER, f"{name} is missing or empty")
+    if sum(map(len, values)) > LONGEST:
+        raise SignatureError(Reason.MALFORMED_HEADER, f"{name} is longer than {LONGEST} characters")
     try:
         found: Any = http_sf.parse(", ".join(values).encode("ascii"), tltype="dictionary")
     except (ValueError, RecursionError):
