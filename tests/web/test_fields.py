@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from hookd.egress import Guard
 from hookd.errors import InvalidInput
-from hookd.web.definition import ChangedEndpoint, NewEndpoint, merged
+from hookd.signing import SCHEMES
+from hookd.web.definition import ChangedEndpoint, NewEndpoint, Rules, merged
 from hookd.web.events import Publishing
 from hookd.web.fields import _SAYINGS, Body, check, event_id, event_type, tenant
 from hookd.web.register import Registration
@@ -15,6 +16,13 @@ from hookd.web.replay import Replaying
 from hookd.web.rotation import Rotation
 
 GUARD = Guard([])
+CONTEXTS: dict[type[Body], object] = {
+    NewEndpoint: Rules(GUARD, SCHEMES),
+    ChangedEndpoint: Rules(GUARD, SCHEMES),
+    Replaying: 0,
+    Registration: GUARD,
+}
+"""What a body is checked against, beside itself."""
 
 segments = st.from_regex(r"[A-Za-z0-9_]{1,20}", fullmatch=True)
 
@@ -63,7 +71,7 @@ BODIES = (NewEndpoint, ChangedEndpoint, Publishing, Replaying, Rotation, Registr
 def refusals(body: type[Body], name: str, value: object) -> set[str]:
     """Answer pydantic's types of what is wrong with a field."""
     try:
-        body.model_validate({"scheme": "standard", name: value}, context=0 if body is Replaying else GUARD)
+        body.model_validate({"scheme": "standard", name: value}, context=CONTEXTS.get(body))
     except ValidationError as error:
         return {each["type"] for each in error.errors(include_url=False)}
     return set()
