@@ -1,11 +1,12 @@
 # hookd. `make` shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench crash soak simulate clean
+.PHONY: help run test lint format bench crash soak simulate fuzz clean
 
 KILLS ?= 200
 MINUTES ?= 10
 SEEDS ?= 3000
 FIRST ?= 0
+SECONDS ?= 60
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -50,6 +51,9 @@ soak: .venv/run  ## run at half the capacity for MINUTES (10), with failures and
 simulate: .venv/dev  ## SEEDS (3000) courses of the delivery loop under a simulated clock, network and crashes
 	HOOKD_SIMULATION_FIRST=$(FIRST) HOOKD_SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest -x -q tests/simulation
 
+fuzz: .venv/fuzz  ## lay hands on signed requests for SECONDS (60), and see that no verifier is fooled or fails
+	$(BIN)/python -m tests.signing.fuzz -max_total_time=$(SECONDS)
+
 clean:  ## remove what the other targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -65,3 +69,7 @@ $(BIN)/python:
 	@echo "installing hookd and its tests' tools into .venv, once"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ .venv/run
+
+.venv/fuzz: .venv/dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@

@@ -13,8 +13,18 @@ import pytest
 
 from hookd.bench.rate import FEWEST
 from hookd.bench.report import Figure, Report
+from hookd.signing import SCHEMES
 
-EVENTS = {"drain": 200, "pipeline": 200, "fanout": 2, "isolation": 40, "backlog": 2000, "rate": FEWEST, "latency": 20}
+EVENTS = {
+    "drain": 200,
+    "pipeline": 200,
+    "fanout": 2,
+    "isolation": 40,
+    "backlog": 2000,
+    "rate": FEWEST,
+    "latency": 20,
+    "verify": 50,
+}
 FIGURES = {
     "drain": {"drain_rate", "spread_drain_rate"},
     "pipeline": {"pipeline_rate", "intake_rate", "bare_server_rate", "bare_client_rate"},
@@ -22,6 +32,7 @@ FIGURES = {
     "isolation": {"isolation_p50", "isolation_p99"},
     "backlog": {"backlog_delivery", "backlog_commit", "backlog_start"},
     "rate": {"rate_50_per_s_burst", "rate_50_per_s_pace", "rate_600_per_min_burst", "rate_600_per_min_pace"},
+    "verify": {f"verify_{name}" for name in SCHEMES},
     "latency": {"latency_p50", "latency_p99", "publish_latency_p50", "publish_latency_p99"},
 }
 LINUX_ALONE = {"idle_memory", "idle_processor", "backlog_memory"}
