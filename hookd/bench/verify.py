@@ -5,7 +5,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from hookd.bench.report import Figure
 from hookd.bench.stand import Stand
@@ -21,9 +21,8 @@ _SECRETS: Final = (f"whsec_{_RAW}", "user:password", f"whsk_{_RAW}")
 """One of these suits any scheme."""
 _NOW: Final = 1_800_000_000
 _ID: Final = "evt_01kexample0000000000000000"
-_NAMES: Final = dict.fromkeys(("id", "event_id", "type", "event_type", "object", "webhookTimestamp"), _ID)
-_WITHOUT_FILLER: Final = {**_NAMES, "webhookTimestamp": _NOW * 1000, "event": {"type": "a.b"}, "filler": ""}
-_BODY: Final = json.dumps(_WITHOUT_FILLER | {"filler": "x" * (BODY_SIZE - len(json.dumps(_WITHOUT_FILLER)))}).encode()
+_KEY: Final = bytes(32)
+_CONTENT: Final = bytes(BODY_SIZE)
 _ALWAYS_THERE: Final = {
     "host": "hooks.example.com",
     "user-agent": "sender/1.0",
@@ -39,7 +38,7 @@ async def verify(stand: Stand, rounds: int, count: int) -> list[Figure]:
     bare: list[float] = []
     calls = {name: _call(scheme) for name, scheme in SCHEMES.items()}
     for _ in range(rounds):
-        bare.append(_microseconds(lambda: hmac.digest(bytes(32), _BODY, "sha256"), count))
+        bare.append(_microseconds(lambda: hmac.digest(_KEY, _CONTENT, "sha256"), count))
         for name, call in calls.items():
             took[name].append(_microseconds(call, count))
         stand.advance()
@@ -50,9 +49,23 @@ async def verify(stand: Stand, rounds: int, count: int) -> list[Figure]:
 
 
 def _call(scheme: Scheme) -> Callable[[], object]:
-    secret = _secret(scheme)
-    headers = _ALWAYS_THERE | scheme.sign([secret], _BODY, _ID, _NOW, url=URL)
-    return lambda: scheme.verify([secret], headers, _BODY, _NOW * 1000, url=URL)
+    secret, body, url = _secret(scheme), _body(scheme), URL if scheme.signs_url else None
+    headers = _ALWAYS_THERE | scheme.sign([secret], body, _ID, _NOW, url=url)
+    return lambda: scheme.verify([secret], headers, body, _NOW * 1000, url=url)
+
+
+def _body(scheme: Scheme) -> bytes:
+    """Make a body that says what the scheme looks for in it."""
+    told: dict[str, Any] = {}
+    for field, value in ((scheme.id, _ID), (scheme.type, "invoice.paid"), (scheme.timestamp, _NOW * 1000)):
+        if field is not None and field.place == "body":
+            *path, last = field.name.split(".")
+            within = told
+            for name in path:
+                within = within.setdefault(name, {})
+            within[last] = value
+    empty = json.dumps({"filler": "", **told})
+    return json.dumps({"filler": "x" * (BODY_SIZE - len(empty)), **told}).encode()
 
 
 def _secret(scheme: Scheme) -> str:

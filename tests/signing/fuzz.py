@@ -22,7 +22,7 @@ def changed(data: Any, text: str) -> str:
     """Replace a stretch of a text, or all of it."""
     at = data.ConsumeIntInRange(0, len(text))
     upto = data.ConsumeIntInRange(at, len(text))
-    return text[:at] + data.ConsumeUnicode(16) + text[upto:]
+    return f"{text[:at]}{data.ConsumeUnicode(16)}{text[upto:]}"
 
 
 def one(raw: bytes) -> None:
