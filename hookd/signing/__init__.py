@@ -3,6 +3,7 @@
 Only raw bytes are hashed, every comparison is in constant time, and a refusal tells the operator why.
 """
 
+from hookd.signing.explain import WHENEVER, explain
 from hookd.signing.fields import find
 from hookd.signing.headers import Headers, collect
 from hookd.signing.keys import generate_secret
@@ -12,12 +13,14 @@ from hookd.signing.table import SCHEMES, check_secret, scheme
 
 __all__ = [
     "SCHEMES",
+    "WHENEVER",
     "Headers",
     "Reason",
     "Scheme",
     "Verified",
     "check_secret",
     "collect",
+    "explain",
     "find",
     "generate_secret",
     "scheme",
