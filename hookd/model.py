@@ -228,6 +228,26 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """A request to a source that was refused. `body` may be the beginning of one that had `size` bytes."""
+
+    id: str
+    source: str
+    tenant: str | None
+    reason: str
+    """A stable code, as a SignatureError has it, or `unreadable`."""
+    cause: str
+    """What was wrong with it, in words."""
+    received_at: int
+    size: int
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    """As they came, but for credentials, which are masked."""
+    body: bytes = field(repr=False)
+    event: str | None = None
+    """What it became once it was accepted by hand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """A route that turns a POST into an event of one type."""
 

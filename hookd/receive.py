@@ -1,16 +1,19 @@
-"""Receiving a webhook: verify it over its raw bytes, then accept it, once."""
+"""Receiving a webhook: verify it over its raw bytes, then accept it, once; at once, or by hand where it was refused."""
 
+import asyncio
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from hookd.accept import Acceptor
-from hookd.errors import SignatureError, Unreadable
+from hookd.errors import Conflict, SignatureError, Unreadable
 from hookd.logs import refused
 from hookd.metrics import Metrics
-from hookd.model import Clock, Field, Source
+from hookd.model import Clock, Field, Rejection, Source
 from hookd.parse import parse
-from hookd.signing import Headers, Verified, collect, find, scheme
+from hookd.rejections import UNREADABLE, Rejections, hindrance
+from hookd.signing import WHENEVER, Headers, Verified, collect, explain, find, scheme
 from hookd.store import Accepted
 
 LONGEST_KEY = 255
@@ -31,10 +34,12 @@ log = logging.getLogger("hookd.receive")
 class Receiver:
     """Lets in what a source can prove to come from its sender."""
 
-    def __init__(self, acceptor: Acceptor, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, acceptor: Acceptor, rejections: Rejections, metrics: Metrics, clock: Clock) -> None:
         self._acceptor = acceptor
+        self._rejections = rejections
         self._metrics = metrics
         self._clock = clock
+        self._explaining = asyncio.Lock()
 
     async def receive(self, source: Source, headers: Headers, content_type: str, body: bytes) -> Accepted:
         """Verify a request and store its event; return once it is on disk.
@@ -43,12 +48,13 @@ class Receiver:
         such body. The log says why.
         """
         try:
-            message = self._verify(source, headers, body)
+            message = self._verify(source, headers, body, source.tolerance)
             key = _key(source, message, headers, body)
         except (SignatureError, Unreadable) as error:
             result = "unauthorized" if isinstance(error, SignatureError) else "unreadable"
             self.count(source, result)
-            refused(log, logging.WARNING, source=source.name, cause=str(error))
+            rejection = self._rejections.keep(source, headers, body, error)
+            refused(log, logging.WARNING, source=source.name, cause=str(error), rejection=rejection)
             raise
         accepted = await self._acceptor.admit(
             source=source.name,
@@ -61,13 +67,70 @@ class Receiver:
         self.count(source, "duplicate" if accepted.repeated else "accepted")
         return accepted
 
+    async def accept(self, source: Source, rejection: Rejection, content_type: str) -> Accepted:
+        """Store the event of a request that was refused, whatever its timestamp; return once it is on disk.
+
+        Conflict where it still is not authentic, or unreadable, or where that can't be told any more.
+        """
+        if rejection.event is not None:
+            raise Conflict(f"{rejection.id} was accepted already, as {rejection.event}")
+        obstacle = hindrance(source, rejection)
+        if obstacle is not None:
+            raise Conflict(f"{rejection.id} can't be accepted by hand: {obstacle}")
+        headers, body = rejection.headers, rejection.body
+        try:
+            message = self._verify(source, headers, body, WHENEVER)
+            key = _key(source, message, headers, body)
+        except (SignatureError, Unreadable) as error:
+            raise Conflict(f"{rejection.id} is refused with the present settings too: {error}") from None
+        accepted = await self._acceptor.admit(
+            source=source.name,
+            tenant=source.tenant,
+            event_type=_type(source, message, headers, body),
+            key=key,
+            body=body,
+            content_type=content_type,
+            rejection=rejection.id,
+        )
+        await self._rejections.became(rejection, accepted.event)
+        told = {"source": source.name, "rejection": rejection.id, "event": accepted.event}
+        log.info("accepted by hand what was refused", extra={"fields": told})
+        return accepted
+
+    async def explain(
+        self, source: Source, rejection: Rejection, others: Mapping[str, Sequence[str]], former: Sequence[str]
+    ) -> str:
+        """Say why a request was refused, by the present secrets, and what to do; see `signing.explain`."""
+        obstacle = hindrance(source, rejection)
+        if rejection.reason == UNREADABLE:
+            text = f"It is authentic, but unreadable: {rejection.cause}."
+        elif obstacle is not None:
+            text = f"It was refused for this: {rejection.cause}. More can't be said now: {obstacle}."
+        else:
+            async with self._explaining:  # one at a time, and beside the event loop: it takes a while
+                text = await asyncio.to_thread(_explained, source, rejection, others, former)
+        return text if obstacle is None else f"{text} It can't be accepted by hand."
+
     def count(self, source: Source, result: str) -> None:
         """Count a request to a source by what became of it."""
         self._metrics.inbound_requests[source.name, result] += 1
 
-    def _verify(self, source: Source, headers: Headers, body: bytes) -> Verified:
+    def _verify(self, source: Source, headers: Headers, body: bytes, tolerance: int) -> Verified:
         proof = scheme(source.scheme, source.header)
-        return proof.verify(source.secrets, headers, body, self._clock(), source.tolerance)
+        return proof.verify(source.secrets, headers, body, self._clock(), tolerance)
+
+
+def _explained(source: Source, rejection: Rejection, others: Mapping[str, Sequence[str]], former: Sequence[str]) -> str:
+    return explain(
+        scheme(source.scheme, source.header),
+        source.secrets,
+        rejection.headers,
+        rejection.body,
+        rejection.received_at,
+        source.tolerance,
+        others=others,
+        former=former,
+    )
 
 
 def _key(source: Source, message: Verified, headers: Headers, body: bytes) -> str | None:

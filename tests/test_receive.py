@@ -17,6 +17,7 @@ from hookd.errors import SignatureError, Unreadable
 from hookd.metrics import Metrics
 from hookd.model import Field, Origin, Source
 from hookd.receive import LONGEST_KEY, LONGEST_TYPE, Receiver, _type
+from hookd.rejections import Rejections
 from hookd.signing import Verified
 from tests.nouns import SECRET
 from tests.store.stand import SECOND, Stand, sqlite, stand_on
@@ -56,7 +57,8 @@ def receiver(stand: Stand, metrics: Metrics) -> Receiver:
     def clock() -> int:
         return stand.now
 
-    return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), metrics, clock)
+    rejections = Rejections(stand.store, stand.ids, clock, most=5, longest_body=1000)
+    return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), rejections, metrics, clock)
 
 
 async def receive(

@@ -232,6 +232,9 @@ def _unexplained(request: Guess, now: int) -> str:
     """Say what can be said where nothing fits."""
     row, headers = request.row, request.headers
     missing = [name for name in needed(row) if not any(headers.get(name.lower(), []))]
+    for name in missing:
+        for other in alike(name, headers):
+            return f"It carries {one_line(other, 80)}, not {name}: a proxy or a framework in between renames headers."
     others = _signed_otherwise(row, headers)
     if missing and others:
         return f"It carries {others[0]}, not {missing[0]}: {others[1]}."

@@ -24,7 +24,8 @@ async def receive(request: web.Request, source: Source, services: Services) -> w
         raise wrong_method(request.method, ["POST"])
     try:
         body = await read_body(request, source.max_body, services.bodies)
-        await receiver.receive(source, request.raw_headers, _content_type(request), body)
+        content_type = content_type_of(request.headers.get("Content-Type"))
+        await receiver.receive(source, request.raw_headers, content_type, body)
     except RequestError:
         receiver.count(source, "unreadable")
         raise
@@ -36,7 +37,8 @@ async def receive(request: web.Request, source: Source, services: Services) -> w
     return answer({"message": source.reply})
 
 
-def _content_type(request: web.Request) -> str:
-    """Answer what the sender calls its body, where that can be repeated to others."""
-    said = request.headers.get("Content-Type", UNNAMED)
-    return said if said.isascii() and said.isprintable() and len(said) <= LONGEST_CONTENT_TYPE else UNNAMED
+def content_type_of(said: str | None) -> str:
+    """Answer what a sender calls its body, where that can be repeated to others."""
+    if said is None or not (said.isascii() and said.isprintable() and len(said) <= LONGEST_CONTENT_TYPE):
+        return UNNAMED
+    return said

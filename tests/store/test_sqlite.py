@@ -22,8 +22,14 @@ from hookd.store.vault import PLAIN
 from tests.nouns import ENDPOINT
 from tests.store.stand import Open, Stand, sqlite, stand_on
 
-FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "prune", "record", "replay")
-FRAGMENTS = {("claim", "oldest_of_lane"), ("deliveries", "columns"), ("endpoints", "page"), ("events", "page_columns")}
+FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "prune", "record", "rejections", "replay")
+FRAGMENTS = {
+    ("claim", "oldest_of_lane"),
+    ("deliveries", "columns"),
+    ("endpoints", "page"),
+    ("events", "page_columns"),
+    ("rejections", "page_columns"),
+}
 """Not whole statements: what is made of them is below, in `generated`."""
 
 IN_ORDER = re.compile(r"SCAN \w+$")
