@@ -17,8 +17,9 @@ from hookd.errors import SignatureError, Unreadable
 from hookd.metrics import Metrics
 from hookd.model import Field, Origin, Source
 from hookd.receive import LONGEST_KEY, LONGEST_TYPE, Receiver, _type
-from hookd.rejections import Rejections
+from hookd.rejections import A_SECOND, MOST_WAITING, Rejections
 from hookd.signing import Verified
+from hookd.store import Page
 from tests.nouns import SECRET
 from tests.store.stand import SECOND, Stand, sqlite, stand_on
 
@@ -94,6 +95,21 @@ async def test_what_is_not_is_refused_and_the_cause_logged_without_the_secret(
 @pytest.mark.parametrize("secret", ["right", "former"])
 async def test_any_of_the_secrets_will_do(receiver: Receiver, secret: str) -> None:
     await receive(receiver, headers={"X-Webhook-Token": secret})
+
+
+async def test_of_a_flood_a_few_a_second_are_kept_and_each_source_has_its_share(stand: Stand) -> None:
+    rejections = Rejections(stand.store, stand.ids, lambda: stand.now, most=1000, longest_body=10)
+    error = SignatureError("reason", "cause")
+    kept = [rejections.keep(SOURCE, {}, b"", error) for _ in range(100)]
+    assert len(list(filter(None, kept))) <= 2 * A_SECOND, "the burst may fall into two seconds"
+    assert rejections.keep(replace(SOURCE, name="other"), {}, b"", error) is not None
+    others = [rejections.keep(replace(SOURCE, name=str(number)), {}, b"", error) for number in range(2 * MOST_WAITING)]
+    assert len(list(filter(None, [*kept, *others]))) < MOST_WAITING, "no more than so many wait"
+    await stand.settle()
+    assert rejections.keep(replace(SOURCE, name="last"), {}, b"", error) is not None
+    await stand.settle()
+    listed = (await stand.store.rejections(None, None, Page(250))).items
+    assert len(listed) == len(list(filter(None, [*kept, *others]))) + 2
 
 
 # Once.
