@@ -17,7 +17,8 @@ run: .venv/run  ## start the daemon on config.toml, at http://127.0.0.1:8080
 	@$(BIN)/hookd run --config config.toml
 
 test: lint  ## the whole suite, with the linters first
-	$(BIN)/python -m pytest -x -q
+	$(BIN)/python -m pytest -x -q --numprocesses 2 --dist loadfile --ignore tests/bench --ignore tests/crash
+	$(BIN)/python -m pytest -x -q tests/bench tests/crash
 
 lint: .venv/dev  ## ruff, mypy, and that imports run downwards
 	$(BIN)/ruff check .
@@ -38,6 +39,7 @@ bench: .venv/run  ## measure this machine: every scenario but the soak
 	$(BIN)/hookd bench endpoints
 	$(BIN)/hookd bench latency
 	$(BIN)/hookd bench rate
+	$(BIN)/hookd bench verify
 
 crash: .venv/dev  ## kill a daemon under load KILLS times (200), and look for what is lost
 	HOOKD_CRASH_KILLS=$(KILLS) HOOKD_CRASH_EVENTS=$$(( $(KILLS) * 80 )) $(BIN)/python -m pytest -q -s tests/crash

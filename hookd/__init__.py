@@ -24,18 +24,24 @@ def sign(
     *,
     id: str | None = None,  # noqa: A002 - the name that the headers and the API use
     now: float | None = None,
-    url: str | None = None,  # noqa: ARG001 - no scheme of the table signs it yet
+    url: str | None = None,
+    method: str = "POST",
+    type: str | None = None,  # noqa: A002 - as above
 ) -> dict[str, str]:
-    """Answer the headers that prove `body`, under the scheme `standard` or `token`.
+    """Answer the headers that prove `body`, under a scheme of docs/signatures.md.
 
     Several secrets, the newest first, all sign where the scheme has room, as in a rotation. `id` is a fresh
-    one unless given; `now`, in seconds since 1970, is the clock's. A ValueError tells of a scheme, a secret
-    or an id that can't be used.
+    one unless given; `now`, in seconds since 1970, is the clock's. `url` is the whole address for the schemes
+    that sign it (square, twilio, rfc9421), and `method` what it is sent with; `type` stands in the header that
+    a scheme such as github has for it. A ValueError tells of a scheme, a secret, an id or a type that can't be
+    used, or of a missing url.
 
         headers = hookd.sign("standard", "whsec_…", b'{"name": "Ada"}', id="evt_1")
     """
     seconds = wall_clock() // 1000 if now is None else int(now)
-    return signing.scheme(scheme).sign(_several(secrets), _raw(body), id or _new_id("evt"), seconds)
+    return signing.scheme(scheme).sign(
+        _several(secrets), _raw(body), id or _new_id("evt"), seconds, url=url, method=method, event_type=type
+    )
 
 
 def verify(
@@ -44,16 +50,17 @@ def verify(
     headers: Headers,
     body: bytes,
     *,
-    url: str | None = None,  # noqa: ARG001 - no scheme of the table signs it yet
-    method: str = "POST",  # noqa: ARG001 - nor this
+    url: str | None = None,
+    method: str = "POST",
     now: float | None = None,
     tolerance: float | None = None,
 ) -> Verified:
     """Answer what an authentic request says; a SignatureError, with its `reason`, for any other.
 
     `body` is the bytes as they came, before any parsing. One of the secrets must fit. `now`, in seconds since
-    1970, is the clock's unless given; `tolerance`, in seconds, is the scheme's own (300) unless given. A
-    ValueError tells of a scheme or a secret that can't be used.
+    1970, is the clock's unless given; `tolerance`, in seconds, is the scheme's own unless given. `url` is the
+    whole address as the sender knows it, its query included, for the schemes that sign it (square, twilio,
+    rfc9421). A ValueError tells of a scheme or a secret that can't be used, or of a missing url.
 
         verified = hookd.verify("standard", "whsec_…", request.headers, await request.read())
     """
@@ -63,6 +70,8 @@ def verify(
         _raw(body),
         wall_clock() if now is None else int(now * 1000),
         None if tolerance is None else int(tolerance * 1000),
+        url=url,
+        method=method,
     )
 
 

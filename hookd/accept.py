@@ -124,7 +124,10 @@ class Acceptor:
         note = None
         if not accepted.deliveries:
             whose = "" if publication.tenant is None else f" of tenant {publication.tenant}"
-            note = f"no endpoint{whose} subscribes to {publication.type}; the event is stored all the same"
+            note = (
+                f"no endpoint{whose} subscribes to {publication.type}, or its filter does not let this event pass; "
+                "the event is stored all the same"
+            )
         return Receipt(accepted.event, accepted.deliveries, note, accepted.repeated)
 
 

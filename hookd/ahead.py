@@ -1,18 +1,25 @@
 """What was claimed ahead of its time, so that an attempt that ends is followed by another without a commit between."""
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from hookd.lanes import Lanes
 
 T = TypeVar("T")
 
+MOST_BYTES = 64 * 1024 * 1024
+"""Bytes of payloads beyond which nothing more is claimed ahead of its time."""
+
 
 class Ahead(Generic[T]):
     """What was claimed ahead of its time, by lane: attempts that begin when others end."""
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: Lanes, size: Callable[[T], int]) -> None:
+        """`size` says how many bytes something takes."""
         self._lanes = lanes
+        self._size = size
+        self._bytes = 0
         self._waiting: dict[str, deque[T]] = {}
         self._turns: OrderedDict[str, None] = OrderedDict()
         """Lanes that may have room, the one that has waited longest first."""
@@ -25,6 +32,7 @@ class Ahead(Generic[T]):
     def add(self, lane: str, item: T) -> None:
         """Let something wait, since its lane, or all together, have no room."""
         self._waiting.setdefault(lane, deque()).append(item)
+        self._weigh(self._size(item))
         if self._lanes.full or self._lanes.is_short(lane):
             self._turns.setdefault(lane)
 
@@ -53,6 +61,7 @@ class Ahead(Generic[T]):
     def _take(self, lane: str) -> T:
         waiting = self._waiting[lane]
         item = waiting.popleft()
+        self._weigh(-self._size(item))
         if waiting:
             self._turns[lane] = None
         else:
@@ -61,4 +70,11 @@ class Ahead(Generic[T]):
 
     def withdraw(self, lane: str) -> list[T]:
         """Answer all that waits of a lane, which waits no more."""
-        return list(self._waiting.pop(lane, ()))
+        items = list(self._waiting.pop(lane, ()))
+        self._weigh(-sum(map(self._size, items)))
+        return items
+
+    def _weigh(self, more: int) -> None:
+        """Let the lanes know whether there is memory for more."""
+        self._bytes += more
+        self._lanes.crowded = self._bytes >= MOST_BYTES

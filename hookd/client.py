@@ -8,7 +8,7 @@ import http.client
 import ipaddress
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -98,6 +98,8 @@ class Rejection(msgspec.Struct):
     received_at: str
     event: str | None
     explanation: str
+    method: str
+    target: str
     headers: tuple[tuple[str, str], ...]
     body: str
     body_encoding: str
@@ -136,9 +138,9 @@ class Client:
             self._headers["Authorization"] = f"Bearer {token}"
         self._opener = _opener(self.url)
 
-    def publish(self, event_type: str, payload: bytes, event_id: str | None = None) -> Receipt:
-        """Publish an event whose payload is JSON; it is sent on with these very bytes."""
-        members = {"type": event_type} | ({} if event_id is None else {"id": event_id})
+    def publish(self, event_type: str, payload: bytes, **fields: str | Sequence[str] | None) -> Receipt:
+        """Publish an event with these of the API's fields, whose payload is JSON, sent on with these very bytes."""
+        members = {"type": event_type} | {name: value for name, value in fields.items() if value is not None}
         body = b'%s,"payload":%s}' % (json.dumps(members).encode().removesuffix(b"}"), payload)
         return self._ask("POST", "events", Receipt, body)
 

@@ -25,6 +25,7 @@ from hookd.ids import IdFactory
 from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Clock, Handler, wall_clock
+from hookd.policy.networks import all_networks
 from hookd.receive import Receiver
 from hookd.rejections import Rejections
 from hookd.store import Vault, open_store
@@ -118,12 +119,15 @@ class Daemon:
             self._session,
             timeout=delivery.timeout,
             response_kept=delivery.response_kept,
+            source=delivery.cloudevents_source,
             clock=self._clock,
             ids=self._ids,
+            schemes=self._settings.schemes,
         )
 
     def _runner(self) -> Runner:
-        return Runner(timeout=self._settings.delivery.timeout, clock=self._clock, ids=self._ids)
+        delivery = self._settings.delivery
+        return Runner(timeout=delivery.timeout, response_kept=delivery.response_kept, clock=self._clock, ids=self._ids)
 
     def _policy(self) -> Policy:
         delivery = self._settings.delivery
@@ -296,6 +300,8 @@ def _site(settings: Settings) -> Site:
         tokens=settings.tokens,
         max_body=settings.server.max_body,
         guard=_guard(settings),
+        proxies=all_networks(settings.server.proxies),
+        schemes=settings.schemes,
     )
 
 

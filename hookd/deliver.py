@@ -76,7 +76,7 @@ class Deliverer:
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
-        self._ahead: Ahead[Delivery] = Ahead(lanes)
+        self._ahead: Ahead[Delivery] = Ahead(lanes, lambda delivery: len(delivery.event.payload))
         self._tested = set[str]()
         self._claiming = False
         self._failure: BaseException | None = None
@@ -150,6 +150,7 @@ class Deliverer:
             wide(log, logging.WARNING, "an endpoint keeps failing and is left alone", endpoint=endpoint, error=error)
         for endpoint in changes.recovered:
             wide(log, logging.WARNING, "an endpoint that kept failing works again", endpoint=endpoint)
+        self._release(changes.outdated)
         for lane in changes.touched:
             self._put_back(lane)
             self._lanes.reconsider(lane)
@@ -223,11 +224,14 @@ class Deliverer:
 
     def _put_back(self, lane: str) -> None:
         """Put back what was claimed ahead: its endpoint has changed, it was cancelled, or its place is wanted."""
-        ahead = self._ahead.withdraw(lane)
-        if ahead:
-            for _ in ahead:
-                self._lanes.finish(lane)
-            self._store.release(ahead)
+        self._release(self._ahead.withdraw(lane))
+
+    def _release(self, claimed: Sequence[Delivery]) -> None:
+        """Free the places of what was claimed and not begun, and let it wait again."""
+        for delivery in claimed:
+            self._lanes.finish(delivery.destination.id)
+        if claimed:
+            self._store.release(claimed)
 
     def _put_all_back(self) -> None:
         for lane in self._ahead.lanes:

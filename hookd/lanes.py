@@ -14,6 +14,13 @@ HOLD = 3
 """How many times as many places as are left over a lane may hold."""
 
 
+AHEAD = 3
+"""How many times its limit a lane may claim ahead."""
+
+MOST_ENDING = 512
+"""What it may claim ahead however low its limit is: as many as may end while two claims are committed."""
+
+
 @dataclass(slots=True)
 class Lane:
     """One destination's deliveries: how many are claimed and under way, and when the next that waits is due.
@@ -52,6 +59,11 @@ class Lane:
         return self.started - self.finished
 
     @property
+    def ahead_at_most(self) -> int:
+        """How many deliveries may be claimed ahead of their time."""
+        return max(AHEAD * self.limit, MOST_ENDING)
+
+    @property
     def soon(self) -> int:
         """How many places will be free, beside those that are, by the time that a claim is committed."""
         return self.pace // 2
@@ -83,6 +95,8 @@ class Lanes:
         self._per_endpoint = per_endpoint
         self._monotonic = monotonic
         self._began = monotonic()
+        self.crowded = False
+        """Whether what is claimed ahead takes so much memory that no more may be."""
         self._all = Lane("", max_in_flight)
         self._lanes: dict[str, Lane] = {}
         self._timers: list[tuple[int, str]] = []
@@ -103,7 +117,7 @@ class Lanes:
     @property
     def left(self) -> int:
         """How many more deliveries may be claimed, in all lanes together."""
-        return max(0, self._all.limit + self._all.pace - self._all.claimed)
+        return max(0, self._all.limit + self._ahead(self._all) - self._all.claimed)
 
     def claimable(self, destination: Destination) -> int:
         """Say how many deliveries of a destination may be claimed, as far as its own lane goes.
@@ -136,10 +150,15 @@ class Lanes:
         return full(limit, self._monotonic()) if lane.known else Bucket(0.0, self._began)
 
     def take(self, destination: Destination, now: int) -> bool:
-        """Take a place for a new delivery, unless older ones are due or the lane is full."""
+        """Take a place for a new delivery, unless older ones are due or the lane is full.
+
+        Where all together are full, and nothing else is due, it is taken ahead of its time.
+        """
         lane = self.learn(destination)
         waiting = lane.due_at is not None and lane.due_at <= now
-        if waiting or lane.claimed >= self._share(lane) or self._all.claimed >= self._all.limit:
+        others = bool(self._ready or self._short)
+        ahead = self._all.ahead_at_most if lane.ahead and not (others or self.crowded) else 0
+        if waiting or lane.claimed >= self._share(lane) or self._all.claimed >= self._all.limit + ahead:
             return False
         if not lane.allowance(self._monotonic()):
             return False
@@ -167,7 +186,11 @@ class Lanes:
 
     def _room(self, lane: Lane) -> int:
         """Answer how many places of a lane are free, or will be by the time a claim is committed."""
-        return self._share(lane) + lane.ahead * lane.pace - lane.claimed
+        return self._share(lane) + lane.ahead * self._ahead(lane) - lane.claimed
+
+    def _ahead(self, lane: Lane) -> int:
+        """Answer how many deliveries of a lane may be claimed ahead now."""
+        return 0 if self.crowded else lane.pace
 
     # In the event loop.
 
@@ -226,7 +249,8 @@ class Lanes:
         """Note what a claim found: when each lane is due next. The pace is how many attempts ended meanwhile."""
         lanes = [lane for lane in map(self._lane, found) if lane.ahead]
         for lane in [*lanes, self._all] if lanes else ():
-            lane.pace = min(max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4), 8 * lane.limit)
+            pace = max(2 * (lane.finished - lane.mark), lane.pace * 3 // 4)
+            lane.pace = min(pace, lane.ahead_at_most)
         for identity, due_at in found.items():
             if due_at is not None and due_at <= now:
                 lane = self._ready[identity] = self._lane(identity)
@@ -285,7 +309,8 @@ class Lanes:
         """
         self._ready.update(self._fallen_due(now))
         picked: list[str] = []
-        most = min(most, self.left + (later and self._all.soon))
+        soon = later and not self.crowded
+        most = min(most, self.left + (soon and self._all.soon))
         for _ in range(min(most, len(self._short))):  # the others have their turn at the next claim
             identity, lane = self._short.popitem(last=False)
             self._ready.setdefault(identity, lane)
@@ -293,7 +318,7 @@ class Lanes:
             identity, lane = self._ready.popitem(last=False)
             if lane.due_at is None:
                 continue
-            if self._room(lane) + (later and lane.soon) <= 0:
+            if self._room(lane) + (soon and lane.ahead and lane.soon) <= 0:
                 if lane.claimed < lane.limit:
                     self._short[identity] = lane
             elif lane.due_at > now:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -113,6 +114,8 @@ class Breaker(Struct, frozen=True):
     opened_at: int | None = None
     openings: int = 0
     blocked_until: int | None = None
+    told: bool = False
+    """Whether `hookd.endpoint.failing` told of it; then `hookd.endpoint.recovered` does so once it is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ class Endpoint:
     event_types: tuple[str, ...]
     description: str
     scheme: str
+    format: str
+    """What the body is made of: a name of attempt/format.py."""
     token: str | None = field(repr=False)
     secret: str = field(repr=False)
     previous_secrets: tuple[PreviousSecret, ...] = field(repr=False)
@@ -143,11 +148,13 @@ class Endpoint:
     breaker: Breaker
     created_at: int
     updated_at: int
+    filter: str | None = None
+    """What its events have to be like, beyond their type; as JSON, see `policy.filter`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A destination inside the daemon, declared in the configuration only: `log:` or `python:`."""
+    """A destination inside the daemon, declared in the configuration only: `log:`, `python:` or `exec:`."""
 
     name: str
     event_types: tuple[str, ...]
@@ -156,6 +163,8 @@ class Handler:
     max_in_flight: int | None = None
     rate_limit: RateLimit | None = None
     ordered: bool = False
+    filter: str | None = None
+    """What its events have to be like, beyond their type; as JSON, see `policy.filter`."""
 
     @property
     def id(self) -> str:
@@ -216,15 +225,35 @@ class Source:
     path: str
     scheme: str
     secrets: tuple[str, ...] = field(repr=False)
-    tolerance: int
+    tolerance: int | None
+    """None means the scheme's own, as it does in `id` and `type`."""
     header: str | None
     """The header that carries the token, for the scheme `token`."""
     id: Field | None
     type: Field | None
     tenant: str | None
     max_body: int
-    reply: str
+    reply: str | None
+    """The message of the answer; None means what the scheme's senders expect."""
     refuse: str
+    filter: str | None = None
+    """What its events have to be like to be kept; as JSON, see `policy.filter`."""
+    allow: tuple[IPv4Network | IPv6Network, ...] | None = None
+    """Who may call; None: anybody."""
+    methods: tuple[str, ...] = ("POST",)
+    format: str = "plain"
+    """What is sent: `plain` for anything, or `cloudevents`."""
+    url: str | None = None
+    """The address as the sender knows it, without a query."""
+    verify_token: str | None = field(default=None, repr=False)
+    """The word that Meta shows when it asks whether the path is the source's."""
+
+    def address(self, target: str) -> str | None:
+        """Answer the whole address of a request as the sender knows it: `url`, with the query of what was asked for."""
+        if self.url is None:
+            return None
+        _, mark, query = target.partition("?")
+        return self.url + mark + query
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +268,9 @@ class Rejection:
     cause: str
     """What was wrong with it, in words."""
     received_at: int
+    method: str
+    target: str = field(repr=False)
+    """What was asked for, path and query, but for credentials, which are masked."""
     size: int
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     """As they came, but for credentials, which are masked."""

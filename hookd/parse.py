@@ -18,6 +18,15 @@ def parse(body: bytes) -> Any:
         return parse_anything(body)
 
 
+def is_json(body: bytes) -> bool:
+    """Say whether these bytes are one JSON value (RFC 8259)."""
+    try:
+        parse(body)
+    except ValueError:
+        return False
+    return True
+
+
 def parse_anything(body: bytes, integer: Callable[[str], object] | None = None) -> Any:
     """Answer the same, slowly, with each integer as the function makes it from its digits."""
     try:

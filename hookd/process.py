@@ -23,6 +23,9 @@ COLLECT_AFTER = (20_000, 20, 100)
 """Thresholds of the garbage collector. Requests and attempts leave hardly a cycle behind, so that looking for them as
 often as by default costs each event more than its signature does."""
 
+LAST_MOMENT = 2.0
+"""Seconds that handlers have to end once they are cancelled, programs among them."""
+
 log = logging.getLogger("hookd")
 
 
@@ -35,12 +38,19 @@ def serve(settings: Settings, path: Path | None) -> None:
     gc.set_threshold(*COLLECT_AFTER)
     with asyncio.Runner(loop_factory=_loop_factory()) as loop:
         loop.run(Daemon(settings, path).run())
+        ended = loop.run(_all_ended())
         log.info("stopped")
-        if asyncio.all_tasks(loop.get_loop()):
+        if not ended:
             log.warning("a handler did not end, and is left behind")
             _leave()
     if threading.active_count() > 1:  # a look-up of a name that nobody answers, or a handler's own
         _leave()
+
+
+async def _all_ended() -> bool:
+    """Wait for what was cancelled, and say whether it has ended: a program is only killed where it wants to go on."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    return not tasks or not (await asyncio.wait(tasks, timeout=LAST_MOMENT))[1]
 
 
 def _leave() -> NoReturn:

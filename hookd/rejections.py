@@ -9,13 +9,14 @@ import logging
 import re
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import unquote_plus
 
 from hookd.errors import SignatureError, Unavailable, Unreadable
 from hookd.ids import IdFactory
 from hookd.model import Clock, Rejection, Source
-from hookd.signing import Headers, collect, scheme
+from hookd.signing import Headers, Scheme, collect
 from hookd.signing.headers import Collected
-from hookd.signing.repairs import alike, needed
+from hookd.signing.repairs import alike
 from hookd.store import Store
 
 MASK: Final = "***"
@@ -37,7 +38,8 @@ UNREADABLE: Final = "unreadable"
 """The reason of what is authentic, and can't be read."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-_SECRET: Final = re.compile(r"token|secret|passw|credential|api-?key|session|auth")
+_SECRET: Final = re.compile(r"token|secret|passw|credential|api[-_]?key|session|auth", re.IGNORECASE)
+_SECRET_IN_QUERY: Final = re.compile(rf"((?<=[?&])[^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]*", re.IGNORECASE)
 
 log = logging.getLogger("hookd.rejections")
 
@@ -55,8 +57,21 @@ class Rejections:
         self._second = 0
         self._waiting = 0
 
-    def keep(self, source: Source, headers: Headers, body: bytes, error: SignatureError | Unreadable) -> str | None:
-        """Let a request be kept that was refused by `error`, and answer its id; None where there is no room for it."""
+    def keep(  # what a request consists of, each with its name
+        self,
+        source: Source,
+        row: Scheme,
+        headers: Headers,
+        body: bytes,
+        error: SignatureError | Unreadable,
+        *,
+        target: str,
+        method: str,
+    ) -> str | None:
+        """Let a request be kept that was refused by `error`, and answer its id; None where there is no room for it.
+
+        `row` is the source's scheme, and `target` what was asked for: the path and the query.
+        """
         if not self._has_room(source.name):
             return None
         rejection = Rejection(
@@ -66,8 +81,10 @@ class Rejections:
             reason=error.reason if isinstance(error, SignatureError) else UNREADABLE,
             cause=str(error),
             received_at=self._clock(),
+            method=method,
+            target=kept_target(source, row, target),
             size=len(body),
-            headers=kept_headers(source, headers),
+            headers=kept_headers(source, row, headers),
             body=body[: self._longest_body],
         )
         self._waiting += 1
@@ -96,11 +113,18 @@ class Rejections:
             log.error("a refused request could not be kept", exc_info=error)
 
 
-def kept_headers(source: Source, headers: Headers) -> tuple[tuple[str, str], ...]:
+def kept_target(source: Source, row: Scheme, target: str) -> str:
+    """Answer the target of a request that is kept, credentials masked; whole where it is signed, if it shows none."""
+    if _repeats(target, source.secrets) or _repeats(unquote_plus(target), source.secrets):
+        return MASK
+    return target if row.signs_url else _SECRET_IN_QUERY.sub(rf"\1{MASK}", target)
+
+
+def kept_headers(source: Source, row: Scheme, headers: Headers) -> tuple[tuple[str, str], ...]:
     """Answer the headers of a request that are kept, credentials masked; those that verifying needs come first."""
     collected = collect(headers)
-    needed = needed_headers(source)
-    secret = _credentials(source, collected)
+    needed = _read_headers(source, row, collected)
+    secret = _credentials(source, row, collected)
     kept: list[tuple[str, str]] = []
     left = LONGEST_HEADERS
     for name, values in sorted(collected.items(), key=lambda item: item[0] not in needed):
@@ -111,27 +135,34 @@ def kept_headers(source: Source, headers: Headers) -> tuple[tuple[str, str], ...
     return tuple(kept)
 
 
-def hindrance(source: Source, rejection: Rejection) -> str | None:
+def hindrance(source: Source, row: Scheme, rejection: Rejection) -> str | None:
     """Say why a rejection can't be accepted by hand, whatever the secrets; None where it can."""
-    needed = needed_headers(source)
+    needed = _read_headers(source, row, collect(rejection.headers))
     masked = [name for name, value in rejection.headers if name in needed and value == MASK]
     if masked:
         return f"{masked[0]} shows a secret, which is not kept"
+    if row.signs_url and MASK in rejection.target:
+        return "its address shows a secret, which is not kept"
     if len(rejection.body) < rejection.size:
         return f"of its {rejection.size} bytes the first {len(rejection.body)} are kept ([store] rejection_body)"
     return None
 
 
-def needed_headers(source: Source) -> frozenset[str]:
-    """Name the headers, in lower case, without which a request can't be verified, or not told from another."""
+def _own_headers(source: Source) -> frozenset[str]:
+    """Name the headers, in lower case, in which the source says that an id or a type stands."""
     fields = [field.name for field in (source.id, source.type) if field is not None and field.place == "header"]
-    return frozenset(name.lower() for name in (*needed(scheme(source.scheme, source.header)), *fields))
+    return frozenset(name.lower() for name in fields)
 
 
-def _credentials(source: Source, headers: Collected) -> set[str]:
+def _read_headers(source: Source, row: Scheme, headers: Collected) -> frozenset[str]:
+    """Name the headers without which a request can't be verified, or not told from another."""
+    return row.reads(headers) | _own_headers(source)
+
+
+def _credentials(source: Source, row: Scheme, headers: Collected) -> set[str]:
     """Name the headers whose values are secret, or may be."""
-    row, kept = scheme(source.scheme, source.header), needed_headers(source)
-    secret = {name for name in headers if name not in kept and _SECRET.search(name)}
+    known = row.reads({}) | _own_headers(source)
+    secret = {name for name in headers if name not in known and _SECRET.search(name)}
     if not row.signed:
         secret |= {row.header.lower(), *alike(row.header, headers)}
     return secret | _CREDENTIALS

@@ -86,6 +86,12 @@ def parse_time(text: str, now: int) -> int:
     return time
 
 
+def is_time(text: str) -> bool:
+    """Say whether this is an RFC 3339 time with an offset."""
+    match = _RFC_3339.fullmatch(text)
+    return match is not None and match["offset"] is not None and _instant(text) is not None
+
+
 def format_duration(duration: int) -> str:
     """Write milliseconds as a duration in the longest unit that needs no fraction."""
     return _written(duration, DURATIONS, "s")

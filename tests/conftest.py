@@ -1,6 +1,13 @@
 """What every test can rely on."""
 
+import os
 import signal
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell starts what runs in its background with SIGINT ignored, and every process of a test would inherit that."""
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Hundreds of processes are started, and each would compile hookd anew."""
+
+os.environ["SSL_CERT_FILE"] = os.devnull
+"""Each would read all certificate authorities of this machine, too. Who is to be trusted, a test says itself."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import resource
 import signal
 import socket
@@ -65,7 +66,7 @@ class Daemon:
         self.directory = directory
         self.config = directory / "config.toml"
         self.log = directory / "hookd.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: asyncio.subprocess.Process
         self.config.write_text(config, "utf-8")
@@ -198,7 +199,10 @@ def clean_environment(**variables: str) -> Mapping[str, str]:
     return kept | variables
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """Answer a port that nobody listens on, and that the system gives nobody who asks for any before it is taken."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -30,6 +30,7 @@ ENDPOINT = Endpoint(
     event_types=(),
     description="",
     scheme="standard",
+    format="plain",
     token=None,
     secret=SECRET,
     previous_secrets=(),

@@ -16,15 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+import hookd
 from hookd.attempt import Poster, check_header
 from hookd.attempt.answer import HEADERS_KEPT, READ, parse_retry_after
 from hookd.egress import Guard, Session, open_session
 from hookd.egress.wire import BEFORE_ANSWER
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Endpoint, Handler, Outcome, PreviousSecret, wall_clock
+from hookd.signing import SCHEMES
 from hookd.version import VERSION
 from tests.nouns import ENDPOINT, EVENT, SECRET, delivery_to
 from tests.receivers import OK, Behaviour, Connection, Receiver, Request, answering
+from tests.signing.examples import SECRETS as EXAMPLES
 
 KEPT = 4096
 SOON = 300
@@ -93,6 +96,36 @@ async def test_a_success_is_recorded(poster: Poster) -> None:
     assert attempt.response_headers == {"x-a": "1", "content-length": "2"}
     assert (attempt.response_body, attempt.truncated) == (b"ok", False)
     assert attempt.retry_after is None
+
+
+@pytest.mark.parametrize("name", sorted(set(SCHEMES) - {"token"}))
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+async def test_an_endpoint_can_be_sent_any_scheme(poster: Poster, name: str, content_type: str) -> None:
+    now = wall_clock()
+    payload = b'a=1&b={"webhookTimestamp":%d}' % now if "form" in content_type else b'{"webhookTimestamp":%d}' % now
+    if name == "linear":
+        payload = b'{"webhookTimestamp":%d}' % now
+    async with Receiver() as receiver:
+        endpoint = endpoint_at(receiver.url("/hook?a=b"), scheme=name, secret=EXAMPLES[name])
+        attempt = await poster.attempt(delivery_to(endpoint, payload=payload, content_type=content_type))
+        [request] = receiver.requests
+    assert attempt.outcome is Outcome.SUCCESS
+    url = f"http://127.0.0.1:{receiver.port}{request.line.split(' ')[1]}"
+    verified = hookd.verify(name, EXAMPLES[name], request.headers, request.body, url=url)
+    assert verified.body == payload
+    field = SCHEMES[name].id
+    assert verified.id == (EVENT.id if field is not None and field.place == "header" else None)
+
+
+@pytest.mark.parametrize(("name", "header"), [("gitlab", "X-Gitlab-Token"), ("basic", "Authorization")])
+async def test_a_secret_that_a_scheme_shows_is_masked(poster: Poster, name: str, header: str) -> None:
+    async def echo(connection: Connection, request: Request) -> None:
+        shown = request.headers[header.lower()].removeprefix("Basic ").encode()
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(shown), shown))
+
+    attempt = await answered(poster, echo, scheme=name, secret=EXAMPLES[name])
+    assert attempt.request_headers[header] == "***"
+    assert attempt.response_body == b"***"
 
 
 async def test_secrets_are_masked_in_the_record(poster: Poster) -> None:
@@ -623,12 +656,22 @@ async def test_cancellation_is_raised_and_closes_the_connection(poster: Poster) 
         await closed.wait()
 
 
+@pytest.mark.parametrize("changes", [{"scheme": "gone"}, {"secret": "whsec_short"}, {"scheme": "discord"}])
+async def test_what_can_not_be_signed_is_not_sent(poster: Poster, changes: dict[str, str]) -> None:
+    async with Receiver() as receiver:
+        attempt = await poster.attempt(delivery_to(endpoint_at(receiver.url(), **changes)))
+        assert receiver.connections == 0
+    assert attempt.outcome is Outcome.PROTOCOL
+    assert (attempt.error or "").startswith("protocol: it can't be signed: ")
+    assert "short" not in (attempt.error or "")
+
+
 async def test_what_nobody_expected_is_an_outcome_and_is_logged(
     poster: Poster, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Receiver() as receiver:
         with caplog.at_level(logging.ERROR, "hookd.attempt"):
-            attempt = await poster.attempt(delivery_to(endpoint_at(receiver.url(), scheme="no such scheme")))
+            attempt = await poster.attempt(delivery_to(endpoint_at(receiver.url(), timeout="soon")))
         assert receiver.connections == 0
     assert attempt.outcome is Outcome.PROTOCOL
     assert attempt.error is not None

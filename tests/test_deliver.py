@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,9 +57,13 @@ class Delivering:
 
     async def reach(self, status: Status, **wanted: str) -> None:
         """Wait until every delivery that is asked for has a status."""
+        await self.until(lambda statuses: set(statuses) == {status}, **wanted)
+
+    async def until(self, holds: Callable[[list[Status]], bool], **wanted: str) -> None:
+        """Wait until something holds for the statuses of the deliveries that are asked for."""
         while True:
             self.stand.committed.clear()
-            if set(await self.stand.statuses(**wanted)) == {status}:
+            if holds(await self.stand.statuses(**wanted)):
                 return
             await self.stand.committed.wait()
 
@@ -87,7 +92,7 @@ async def delivering(
             acceptor=Acceptor(stand.store, metrics, clock, stand.ids),
             lanes=stand.lanes,
             poster=Poster(session, timeout=10_000, response_kept=100, clock=clock_of_attempts or clock, ids=stand.ids),
-            runner=Runner(timeout=10_000, clock=clock, ids=stand.ids),
+            runner=Runner(timeout=10_000, response_kept=100, clock=clock, ids=stand.ids),
             policy=Policy(retry, 0.0, 5 * DAY, breaker),
             metrics=metrics,
             clock=clock,
@@ -323,6 +328,34 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone_tried_and_taken_up_a
         assert "works again" in caplog.text
 
 
+async def test_nothing_is_sent_that_was_handed_over_in_the_commit_that_opens_the_breaker(tmp_path: Path) -> None:
+    gate, commits = Gate(), threading.Event()
+
+    async def behave(connection: Connection, _: Request) -> None:
+        gate.arrived.set()
+        await gate.open.wait()
+        await connection.send(ERROR)
+
+    policy = BreakerPolicy(failures=1, share=1.0, least=100, window=60_000, wait=10_000, longest=10_000)
+    async with Receiver(behave) as receiver, delivering(tmp_path, retry=(0,) * 9, breaker=policy) as it:
+        await it.stand.endpoint(url=receiver.url())
+        await it.stand.accept()
+        await gate.arrived.wait()
+        store = it.stand.store
+        held_up = asyncio.create_task(store._writer.run(lambda _: commits.wait()))
+        store.hasten("ep_none")  # a commit that waits, so that all that follows comes into the next
+        await until(lambda: not store._committer._writes, "the commit is on its way")
+        accepted = [store.accept(it.stand.draft()) for _ in range(5)]
+        gate.open.set()
+        await it.deliverer.settled()
+        commits.set()
+        await asyncio.gather(held_up, *accepted)
+        await it.reach(Status.PENDING)
+        await it.deliverer.settled()
+        assert len(receiver.requests) == 1
+        assert it.stand.lanes.in_flight == 0
+
+
 async def test_endpoints_that_hang_leave_places_to_others_whatever_they_are_allowed(tmp_path: Path) -> None:
     gate = Gate()
     async with Receiver(gate.behave) as stuck, Receiver() as well, delivering(tmp_path, max_in_flight=16) as it:
@@ -488,6 +521,74 @@ async def test_a_handler_among_backlogs_handles_everything(tmp_path: Path) -> No
             await asyncio.gather(*(it.stand.accept() for _ in range(20)))
         await it.reach(Status.DELIVERED)
         assert it.stand.lanes.in_flight == it.metrics.attempts_in_flight == 0
+
+
+@dataclass
+class Crowd:
+    """Who is at work in the handlers below, how many were at once, and the gate that lets them go."""
+
+    open: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    present: int = 0
+    peak: int = 0
+    seen: int = 0
+
+    def enter(self) -> None:
+        with self.lock:
+            self.present += 1
+            self.seen += 1
+            self.peak = max(self.peak, self.present)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.present -= 1
+
+
+CROWD = Crowd()
+
+
+def join_in_a_thread(_: Message) -> None:
+    CROWD.enter()
+    CROWD.open.wait()
+    CROWD.leave()
+
+
+async def join_and_heed_no_end(_: Message) -> None:
+    CROWD.enter()
+    while not CROWD.open.is_set():
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.001)
+    CROWD.leave()
+
+
+@pytest.fixture
+def crowd() -> Iterator[Crowd]:
+    CROWD.__init__()  # type: ignore[misc]  # the handlers know it by its name
+    yield CROWD
+    CROWD.open.set()
+
+
+@pytest.mark.parametrize("function", ["join_in_a_thread", "join_and_heed_no_end"])
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_no_more_of_a_handler_run_than_it_allows(tmp_path: Path, crowd: Crowd, function: str, limit: int) -> None:
+    """What goes on after its timeout counts, whatever the configuration does meanwhile."""
+    busy = Handler("busy", ("*",), f"python:{__name__}:{function}", timeout=10, max_in_flight=limit)
+    idle = Handler("idle", ("*",), f"python:{__name__}:do_little")
+    async with delivering(tmp_path) as it, asyncio.timeout(PATIENCE):
+        await it.stand.handlers(busy)
+        for _ in range(4 * limit):
+            await it.stand.accept()
+        await it.until(lambda statuses: statuses.count(Status.FAILED) == limit)
+        await until(lambda: crowd.present == limit, "as many are at work as may be")
+        await it.stand.handlers()  # taken out, and back again
+        await it.stand.handlers(busy, idle)
+        await asyncio.gather(*(it.stand.accept() for _ in range(50)))
+        await it.reach(Status.DELIVERED, endpoint="handler:idle")
+        assert (crowd.present, crowd.seen) == (limit, limit)
+        crowd.open.set()
+        await it.until(lambda statuses: not {Status.PENDING, Status.SENDING} & set(statuses))
+        assert crowd.peak == limit
+        assert crowd.seen == limit + 50
 
 
 # Tests of an endpoint.

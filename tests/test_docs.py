@@ -3,14 +3,21 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from hookd.config import read
+from hookd.config.schemes import SchemeTable
+from hookd.signing import SCHEMES, Reason
+from hookd.units import format_duration
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 PROOF = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+SIGNATURES = (ROOT / "docs" / "signatures.md").read_text("utf-8")
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
@@ -50,3 +57,29 @@ def test_every_guarantee_names_its_proof() -> None:
     rows = [line for line in SECTION.split(guarantees)[0].splitlines() if line.startswith("| ")][1:]
     assert rows
     assert [row for row in rows if not PROOF.search(row) and "---" not in row] == []
+
+
+def test_every_scheme_has_its_row() -> None:
+    rows = {row.split("`")[1]: row.split(" | ") for row in SIGNATURES.splitlines() if row.startswith("| `")}
+    for name, row in SCHEMES.items():
+        _, signature, tolerance, identity, event_type, keys = rows[name]
+        assert f"`{row.header}" in signature
+        is_dated = row.timestamp is not None or name == "rfc9421"
+        written = format_duration(row.tolerance).replace("m", " min").replace("s", " s")
+        assert tolerance == (written if is_dated else "none")
+        assert (row.id.name if row.id else "none") in identity
+        assert (row.type.name if row.type else "none") in event_type
+        assert keys.startswith("several" if row.several else "one")
+
+
+def test_every_source_and_scheme_of_the_examples_is_one(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("".join(re.findall(r"```toml\n(.*?)```", SIGNATURES, re.DOTALL)))
+    found = read(tmp_path / "config.toml", {})
+    assert {source.scheme for source in found.sources} >= set(SCHEMES) - {"svix", "github-sha1", "gitlab-signing"}
+    assert set(found.described) == {"acme", "bearer"}
+
+
+def test_every_key_of_a_scheme_and_every_reason_is_told() -> None:
+    own = SIGNATURES.partition("## Your own")[2]
+    assert all(f"`{item.name}`" in own for item in fields(SchemeTable))
+    assert all(f"`{reason}`" in SIGNATURES for reason in Reason)

@@ -6,7 +6,6 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.handlers import LONGEST_VALUE, Line, Message, Runner, load
+from hookd.handlers import Message, Runner, load
+from hookd.handlers.log import LONGEST_VALUE, Line
+from hookd.handlers.python import Function, find
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Handler, Outcome, wall_clock
 from tests.nouns import ENDPOINT, EVENT, delivery_to
@@ -118,7 +119,7 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture
 def runner() -> Runner:
-    return Runner(timeout=5000, clock=wall_clock, ids=IdFactory(wall_clock, random.Random(1)))
+    return Runner(timeout=5000, response_kept=100, clock=wall_clock, ids=IdFactory(wall_clock, random.Random(1)))
 
 
 def handler(run: str, timeout: int | None = None) -> Handler:
@@ -240,7 +241,7 @@ def test_a_function_that_hangs_does_not_keep_the_process() -> None:
         from tests.nouns import delivery_to
 
         async def main():
-            runner = Runner(timeout=1, clock=wall_clock, ids=IdFactory(wall_clock, random.Random(1)))
+            runner = Runner(timeout=1, response_kept=100, clock=wall_clock, ids=IdFactory(wall_clock, random.Random(1)))
             hang = Handler("h", (), "python:tests.test_handlers:hang")
             attempt = await runner.attempt(delivery_to(hang), lambda: None)
             print(attempt.outcome)
@@ -271,9 +272,9 @@ async def test_only_handlers_are_run(runner: Runner) -> None:
 @pytest.mark.parametrize(
     ("run", "error"),
     [
-        ("", r'expected "log:TEMPLATE" or "python:module:function", got \'\''),
-        ("exec:true", r'expected "log:TEMPLATE" or "python:module:function", got \'exec:true\''),
-        ("note", r'expected "log:TEMPLATE" or "python:module:function", got \'note\''),
+        ("", r'expected "log:TEMPLATE", "python:module:function" or "exec:PROGRAM ARGS", got \'\''),
+        ("shell:true", r'expected "log:TEMPLATE", "python:module:function" or "exec:PROGRAM ARGS", got \'shell:true\''),
+        ("note", r'expected "log:TEMPLATE", "python:module:function" or "exec:PROGRAM ARGS", got \'note\''),
         ("python:", r'expected "python:module:function", got "python:"'),
         ("python:os", r'expected "python:module:function", got "python:os"'),
         ("python::note", r'expected "python:module:function", got "python::note"'),
@@ -282,6 +283,11 @@ async def test_only_handlers_are_run(runner: Runner) -> None:
         (f"python:{__name__}:nothing", rf"the module {__name__} has no nothing"),
         (f"python:{__name__}:notes.nothing", rf"the module {__name__} has no notes\.nothing"),
         (f"python:{__name__}:number", rf"number of the module {__name__} is not a function"),
+        ("exec:", r'expected "exec:PROGRAM ARGS", got \'exec:\''),
+        ("exec:  ", r'expected "exec:PROGRAM ARGS", got \'exec:  \''),
+        ("exec:'' x", r'expected "exec:PROGRAM ARGS", got "exec:\'\' x"'),
+        ("exec:a\0b", r"expected .+"),
+        ("exec:a 'b", r'expected "exec:PROGRAM ARGS", got "exec:a \'b": no closing quotation'),
         ("log:", r"expected a template .+"),
         ("log:{", r"expected a template .+"),
         ("log:}", r"expected a template .+"),
@@ -294,7 +300,7 @@ async def test_only_handlers_are_run(runner: Runner) -> None:
 )
 def test_what_can_not_be_loaded_is_an_error_of_one_line(run: str, error: str) -> None:
     with pytest.raises(ValueError, match=rf"\A{error}\Z") as caught:
-        load(handler(run))
+        load(run)
     assert str(caught.value).isprintable()
 
 
@@ -303,7 +309,7 @@ def test_a_module_that_breaks_when_it_is_imported(tmp_path: Path, monkeypatch: p
     (tmp_path / "broken_module.py").write_text(body)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=r"\Acan't import broken_module: [^\n]+\Z"):
-        load(handler("python:broken_module:run"))
+        load("python:broken_module:run")
 
 
 # Log lines
@@ -384,6 +390,7 @@ def test_any_payload_makes_one_printable_line(payload: bytes) -> None:
 
 
 def test_handlers_that_differ_run_differently() -> None:
-    one, other = here("note"), replace(here("note"), run=f"python:{__name__}:note_later")
-    assert load(one) is note
-    assert load(other) is note_later
+    one, other = here("note").run, here("note_later").run
+    assert load(one) is load(one) is not load(other)
+    assert isinstance(load(one), Function)
+    assert find(f"{__name__}:note_later") is note_later

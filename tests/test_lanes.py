@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.ahead import Ahead
+from hookd.ahead import MOST_BYTES, Ahead
 from hookd.lanes import HOLD, Lanes
 from hookd.model import Breaker, Endpoint, RateLimit
 from hookd.policy.rate import Bucket, full, seconds_until, taken
@@ -51,7 +51,7 @@ class World:
         self.lanes = Lanes(self.all, self.each, monotonic=lambda: self.now / 1000)
         for name in NAMES if self.is_new else ():
             self.lanes.welcome(self.endpoint(name))
-        self.ahead = Ahead(self.lanes)
+        self.ahead = Ahead(self.lanes, len)
         self.buckets = {name: self.fresh(name, rate) for name, rate in self.rates.items()}
 
     def add(self, name: str, delay: int) -> None:
@@ -396,6 +396,82 @@ def test_new_limits_hold_at_once_and_what_is_beyond_them_ends_first() -> None:
     world.end("a")
     world.end("a")
     assert (world.lanes.left, world.lanes.claimable(world.endpoint("b"))) == (1, 1)
+
+
+def test_lanes_for_which_nothing_was_left_are_picked_first() -> None:
+    lanes = Lanes(8, 4)
+    for name in "abcd":
+        lanes.make_due(name, 0)
+    assert lanes.pick(1, 8) == ["a", "b", "c", "d"]
+    lanes.make_due("e", 0)
+    lanes.scanned({"a": 0}, 1)
+    lanes.ask_first(["b", "c", "d"])
+    assert lanes.pick(1, 8) == ["b", "c", "d", "a", "e"]
+
+
+def test_how_far_ahead_is_claimed_falls_once_for_each_claim_however_many_lanes_it_asked() -> None:
+    lanes = Lanes(100, 10)
+    for name in NAMES:
+        lanes.make_due(name, 0)
+    assert lanes.pick(1, 8) == list(NAMES)
+    for name in NAMES:
+        lanes.learn(replace(ENDPOINT, id=name))
+        lanes.hold(replace(ENDPOINT, id=name), 1)
+        lanes.start(name)
+        lanes.end(name)
+    lanes.scanned(dict.fromkeys(NAMES, 0), 1)
+    assert lanes.left == 100 + 2 * len(NAMES)
+    assert lanes.pick(1, 8) == list(NAMES)
+    lanes.scanned(dict.fromkeys(NAMES, 0), 1)
+    assert lanes.left == 100 + 2 * len(NAMES) * 3 // 4
+
+
+def test_what_will_have_room_when_it_is_claimed_can_be_picked_before_it_has() -> None:
+    lanes = Lanes(4, 4)
+    endpoint = replace(ENDPOINT, id="a")
+    lanes.learn(endpoint)
+    lanes.make_due("a", 0)
+    assert lanes.pick(1, MOST) == ["a"]
+    lanes.hold(endpoint, 4)
+    for _ in range(4):
+        lanes.start("a")
+        lanes.end("a")
+    lanes.scanned({"a": 0}, 1)
+    lanes.hold(endpoint, lanes.left)
+    assert lanes.pick(1, MOST) == []
+    lanes.reconsider("a")
+    assert lanes.pick(1, MOST, later=True) == ["a"]
+
+
+def test_new_deliveries_are_taken_ahead_while_nothing_older_waits() -> None:
+    lanes = Lanes(2, 1)
+    new = [replace(ENDPOINT, id=name) for name in ("a", "b", "c", "d")]
+    assert [lanes.take(endpoint, 0) for endpoint in new[:3]] == [True, True, True]
+    assert [lanes.start(endpoint.id) for endpoint in new[:3]] == [True, True, False]
+    lanes.make_due("older", 0)
+    assert lanes.pick(1, MOST) == []
+    assert not lanes.take(new[3], 1)
+
+
+def test_no_more_is_claimed_ahead_than_memory_has_room_for() -> None:
+    lanes = Lanes(1, 1)
+    ahead: Ahead[int] = Ahead(lanes, int)
+    new = [replace(ENDPOINT, id=name) for name in ("a", "b", "c", "d")]
+    assert [lanes.take(endpoint, 0) for endpoint in new[:3]] == [True, True, True]
+    assert lanes.start("a")
+    for name in ("b", "c"):
+        ahead.add(name, MOST_BYTES // 2)
+    assert not lanes.take(new[3], 0)
+    lanes.end("a")
+    assert ahead.following("a") == MOST_BYTES // 2
+    assert lanes.take(new[3], 0)
+
+
+def test_what_is_not_to_be_claimed_ahead_is_not_taken_ahead_either() -> None:
+    lanes = Lanes(1, 1)
+    assert lanes.take(replace(ENDPOINT, id="a"), 0)
+    assert not lanes.take(replace(ENDPOINT, id="b", ordered=True), 0)
+    assert not lanes.take(replace(ENDPOINT, id="c", rate_limit=RateLimit(5, 1000, 5)), 0)
 
 
 def test_a_place_is_given_back() -> None:

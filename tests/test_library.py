@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -53,9 +54,21 @@ def test_times_are_in_seconds() -> None:
         assert caught.value.reason == reason
 
 
-def test_address_and_method_are_taken_though_no_scheme_signs_them() -> None:
-    headers = hookd.sign("token", "sesame", b"{}", url="https://example.com/in")
-    assert hookd.verify("token", "sesame", headers, b"{}", url="https://example.com/in", method="PUT").id is None
+@pytest.mark.parametrize("scheme", ["square", "rfc9421", "token"])
+def test_address_and_method_count_where_a_scheme_signs_them(scheme: str) -> None:
+    url = "https://example.com/in?a=b"
+    headers = hookd.sign(scheme, "sesame", b"{}", url=url, method="PUT")
+    assert hookd.verify(scheme, "sesame", headers, b"{}", url=url, method="PUT").body == b"{}"
+    wrong: dict[str, Any] = {"square": [{"url": url + "c"}], "rfc9421": [{"url": url + "c"}, {"url": url}], "token": []}
+    for arguments in wrong[scheme]:
+        with pytest.raises(hookd.SignatureError):
+            hookd.verify(scheme, "sesame", headers, b"{}", **arguments)
+
+
+def test_the_type_stands_in_the_header_for_it() -> None:
+    headers = hookd.sign("github", "sesame", b"{}", id="1", type="push")
+    assert hookd.verify("github", "sesame", headers, b"{}") == hookd.Verified("1", "push", None, b"{}")
+    assert "push" not in hookd.sign("stripe", "sesame", b"{}", type="push").values()
 
 
 def test_a_parsed_body_is_a_mistake_that_is_told() -> None:

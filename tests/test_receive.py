@@ -18,7 +18,7 @@ from hookd.metrics import Metrics
 from hookd.model import Field, Origin, Source
 from hookd.receive import LONGEST_KEY, LONGEST_TYPE, Receiver, _type
 from hookd.rejections import A_SECOND, MOST_WAITING, Rejections
-from hookd.signing import Verified
+from hookd.signing import Verified, scheme
 from hookd.store import Page
 from tests.nouns import SECRET
 from tests.store.stand import SECOND, Stand, sqlite, stand_on
@@ -99,14 +99,19 @@ async def test_any_of_the_secrets_will_do(receiver: Receiver, secret: str) -> No
 
 async def test_of_a_flood_a_few_a_second_are_kept_and_each_source_has_its_share(stand: Stand) -> None:
     rejections = Rejections(stand.store, stand.ids, lambda: stand.now, most=1000, longest_body=10)
-    error = SignatureError("reason", "cause")
-    kept = [rejections.keep(SOURCE, {}, b"", error) for _ in range(100)]
+
+    def keep(name: str) -> str | None:
+        error = SignatureError("reason", "cause")
+        source = replace(SOURCE, name=name)
+        return rejections.keep(source, scheme("token"), {}, b"", error, target="/", method="POST")
+
+    kept = [keep("shop") for _ in range(100)]
     assert len(list(filter(None, kept))) <= 2 * A_SECOND, "the burst may fall into two seconds"
-    assert rejections.keep(replace(SOURCE, name="other"), {}, b"", error) is not None
-    others = [rejections.keep(replace(SOURCE, name=str(number)), {}, b"", error) for number in range(2 * MOST_WAITING)]
+    assert keep("other") is not None
+    others = [keep(str(number)) for number in range(2 * MOST_WAITING)]
     assert len(list(filter(None, [*kept, *others]))) < MOST_WAITING, "no more than so many wait"
     await stand.settle()
-    assert rejections.keep(replace(SOURCE, name="last"), {}, b"", error) is not None
+    assert keep("last") is not None
     await stand.settle()
     listed = (await stand.store.rejections(None, None, Page(250))).items
     assert len(listed) == len(list(filter(None, [*kept, *others]))) + 2
@@ -220,7 +225,7 @@ async def test_types_are_respelt(stand: Stand, receiver: Receiver, named: str, e
 @given(st.text(max_size=300))
 def test_every_type_is_within_its_sources_names(text: str) -> None:
     message = Verified(id=None, type=text, timestamp=None, body=b"")
-    found = _type(replace(SOURCE, type=None), message, {}, b"")
+    found = _type(replace(SOURCE, type=None), message, {})
     assert found.startswith("shop.")
     assert len(found) <= LONGEST_TYPE
     assert set(found) <= set(string.ascii_letters + string.digits + "_.")

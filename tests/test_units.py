@@ -21,6 +21,7 @@ def test_a_size_is_read_back(size: int) -> None:
 
 @given(st.integers(0, 253_402_300_799_999))
 def test_a_time_is_read_back(time: int) -> None:
+    assert units.is_time(units.format_time(time))
     assert units.parse_time(units.format_time(time), NOW) == time
 
 
@@ -95,6 +96,7 @@ def test_a_time_without_offset_is_not_guessed() -> None:
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match='expected a time such as "2026-01-02T03:04:05Z"'):
         units.parse_time(text, NOW)
+    assert not units.is_time(text)
 
 
 @given(st.text())

@@ -1,10 +1,12 @@
 """The headers of an attempt: what goes out, what is recorded of it, and what an endpoint may add."""
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
+from hookd.errors import HookdError
 from hookd.model import Delivery, Endpoint
-from hookd.signing import scheme
+from hookd.signing import TOKEN, Scheme, scheme
 from hookd.version import VERSION
 
 MASK: Final = "***"
@@ -28,43 +30,72 @@ _RESERVED: Final = frozenset(
 """What concerns one hop (RFC 9110, 7.6.1), and what hookd sets itself."""
 
 
-def compose(delivery: Delivery, endpoint: Endpoint, now: int) -> dict[str, str]:
-    """Answer the headers of an attempt that begins at `now` (ms since 1970), signatures included."""
+class Unsigned(HookdError):
+    """An attempt can't be signed: its scheme is not configured any more, or its secret does not suit it."""
+
+
+class Request(NamedTuple):
+    """What an attempt sends."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    credentials: tuple[str, ...]
+    """The headers that show a secret, or may: the token's, the endpoint's own, and a scheme's that signs nothing."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Answer what the endpoint is shown and might send back, the longest first; shorter ones stand in any text."""
+        shown = {self.headers.get(name, "").removeprefix("Basic ") for name in self.credentials}
+        return tuple(sorted((each for each in shown if len(each) >= SHORTEST_MASKED), key=len, reverse=True))
+
+    def recorded(self) -> dict[str, str]:
+        """Answer the headers with the secrets in them masked."""
+        return self.headers | {name: MASK for name in self.credentials if name in self.headers}
+
+
+def compose(
+    delivery: Delivery,
+    endpoint: Endpoint,
+    headers: dict[str, str],
+    body: bytes,
+    schemes: Mapping[str, Scheme],
+    now: int,
+) -> Request:
+    """Answer the request of an attempt that begins at `now` (ms since 1970), signatures included; else Unsigned.
+
+    `headers` are those of the body, the content type among them; the others are added.
+    """
     event = delivery.event
-    headers = {
-        "content-type": event.content_type,
-        "user-agent": USER_AGENT,
-        "webhook-id": event.id,
-        "X-Webhook-Event": event.type,
-        "X-Webhook-Attempt": str(delivery.attempt_count + 1),
-    }
-    if endpoint.scheme != "token":
-        secrets = [endpoint.secret]
-        if endpoint.previous_secrets:
-            secrets += [previous.secret for previous in endpoint.previous_secrets if previous.expires_at > now]
-        headers |= scheme(endpoint.scheme).sign(secrets, event.payload, event.id, now // 1000)
+    headers["user-agent"] = USER_AGENT
+    headers["webhook-id"] = event.id
+    headers["X-Webhook-Event"] = event.type
+    headers["X-Webhook-Attempt"] = str(delivery.attempt_count + 1)
+    try:
+        row = scheme(endpoint.scheme, schemes=schemes)
+        url = row.address(endpoint.url, body, headers.get("content-type", ""))
+        if row is not TOKEN:
+            secrets = _signing(endpoint, now)
+            headers |= row.sign(secrets, body, event.id, now // 1000, url=url, event_type=event.type)
+    except ValueError as error:
+        raise Unsigned(f"it can't be signed: {error}") from None
     if endpoint.token is not None:
         headers[CREDENTIAL] = endpoint.token
     if endpoint.headers:
         headers |= endpoint.headers
-    return headers
+    return Request(url, headers, body, _credentials(endpoint, row))
 
 
-def masked(headers: dict[str, str], endpoint: Endpoint) -> dict[str, str]:
-    """Hide the token and the values of the endpoint's own headers, credentials among them."""
-    if CREDENTIAL in headers:
-        headers[CREDENTIAL] = MASK
-    for name in endpoint.headers:
-        headers[name] = MASK
-    return headers
+def _signing(endpoint: Endpoint, now: int) -> list[str]:
+    secrets = [endpoint.secret]
+    if endpoint.previous_secrets:
+        secrets += [previous.secret for previous in endpoint.previous_secrets if previous.expires_at > now]
+    return secrets
 
 
-def secrets_shown(endpoint: Endpoint) -> tuple[str, ...]:
-    """Answer what an endpoint is shown and might send back, the longest first; shorter ones stand in any text."""
-    if endpoint.token is None and not endpoint.headers:
+def _credentials(endpoint: Endpoint, row: Scheme) -> tuple[str, ...]:
+    if endpoint.token is None and not endpoint.headers and row.signed:
         return ()
-    shown = {endpoint.token or "", *endpoint.headers.values()}
-    return tuple(sorted((each for each in shown if len(each) >= SHORTEST_MASKED), key=len, reverse=True))
+    return (CREDENTIAL, *endpoint.headers, *(() if row.signed else (row.header,)))
 
 
 def check_header(name: str, value: str) -> None:
@@ -72,7 +103,7 @@ def check_header(name: str, value: str) -> None:
     lower = name.lower()
     if not _TOKEN.fullmatch(name):
         raise ValueError("expected a header name of letters, digits and hyphens")
-    if lower in _RESERVED or lower.startswith(("webhook-", "x-webhook-")):
+    if lower in _RESERVED or lower.startswith(("webhook-", "x-webhook-", "ce-")):
         raise ValueError(f"{name} is reserved: expected a header that hookd does not set itself")
     if not _VISIBLE.fullmatch(value):
         raise ValueError(f"expected visible ASCII characters as the value of {name}")

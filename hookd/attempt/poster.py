@@ -1,6 +1,7 @@
 """The poster: makes attempts, through one session."""
 
 import logging
+from collections.abc import Mapping
 from time import perf_counter
 
 from aiohttp import ClientError
@@ -9,12 +10,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from hookd.attempt.answer import judge, read_body
 from hookd.attempt.deadline import Deadlines
 from hookd.attempt.failure import explain
-from hookd.attempt.headers import compose, masked, secrets_shown
+from hookd.attempt.format import FORMATS, SOURCE
+from hookd.attempt.headers import Request, Unsigned, compose
 from hookd.attempt.result import Result
 from hookd.egress import Answer, Session
 from hookd.errors import BlockedAddress
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Outcome
+from hookd.signing import SCHEMES, Scheme
 from hookd.text import one_line
 
 logger = logging.getLogger("hookd.attempt")
@@ -23,7 +26,8 @@ logger = logging.getLogger("hookd.attempt")
 class Poster:
     """Makes attempts at endpoints through one session; whatever goes wrong is an outcome, never an exception.
 
-    `timeout` is in milliseconds, for endpoints that set none; `response_kept` is in bytes.
+    `timeout` is in milliseconds, for endpoints that set none; `response_kept` is in bytes; `source` is that of
+    CloudEvents; `schemes` are those that endpoints may have.
     """
 
     def __init__(
@@ -34,12 +38,16 @@ class Poster:
         response_kept: int,
         clock: Clock,
         ids: IdFactory,
+        source: str = SOURCE,
+        schemes: Mapping[str, Scheme] = SCHEMES,
     ) -> None:
         self._session = session
         self._timeout = timeout
         self._response_kept = response_kept
         self._clock = clock
         self._ids = ids
+        self._source = source
+        self._schemes = schemes
         self._deadlines = Deadlines()
 
     async def attempt(self, delivery: Delivery) -> Attempt:
@@ -48,10 +56,13 @@ class Poster:
         if not isinstance(endpoint, Endpoint):
             raise TypeError(f"expected a delivery to an endpoint, got one to {endpoint.id}")
         started_at, start = self._clock(), perf_counter()
-        headers: dict[str, str] = {}
+        request: Request | None = None
         try:
-            headers = compose(delivery, endpoint, started_at)
-            result = await self._exchange(endpoint, delivery.event.payload, headers)
+            headers, body = FORMATS[endpoint.format](delivery.event, self._source)
+            request = compose(delivery, endpoint, headers, body, self._schemes, started_at)
+            result = await self._exchange(endpoint, request)
+        except Unsigned as error:
+            result = Result(Outcome.PROTOCOL, one_line(f"protocol: {error}"))
         except Exception as error:
             logger.exception("the attempt at %s broke, delivery %s", endpoint.id, delivery.id)
             result = Result(Outcome.PROTOCOL, one_line(f"protocol: {type(error).__name__}: {error}"))
@@ -63,14 +74,14 @@ class Poster:
             outcome=result.outcome,
             status_code=result.status_code,
             error=result.error,
-            request_headers=masked(headers, endpoint),
+            request_headers=request.recorded() if request is not None else {},
             response_headers=result.headers,
             response_body=result.body,
             truncated=result.truncated,
             retry_after=result.retry_after,
         )
 
-    async def _exchange(self, endpoint: Endpoint, payload: bytes, headers: dict[str, str]) -> Result:
+    async def _exchange(self, endpoint: Endpoint, request: Request) -> Result:
         """POST, and read the answer; one timeout covers it all, but the headers' arrival decides."""
         timeout = self._timeout if endpoint.timeout is None else endpoint.timeout
         answer: Answer | None = None
@@ -78,7 +89,7 @@ class Poster:
         complete = False
         try:
             with self._deadlines.within(timeout / 1000):
-                answer = await self._session.post(endpoint.url, headers, payload)
+                answer = await self._session.post(request.url, request.headers, request.body)
                 complete = await read_body(answer.content, body) and answer.whole
         except (ClientError, HttpProcessingError, OSError, BlockedAddress) as error:
             if answer is None:
@@ -86,4 +97,4 @@ class Poster:
         finally:
             if answer is not None:
                 answer.end()
-        return judge(answer, bytes(body), complete, self._response_kept, self._clock, secrets_shown(endpoint))
+        return judge(answer, bytes(body), complete, self._response_kept, self._clock, request.secrets())

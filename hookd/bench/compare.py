@@ -14,6 +14,10 @@ _OURS = "hookd"
 """The one fact of a machine that is there to be compared."""
 _NOTHING = 0.05
 """Percent that a figure may change by and be called the same."""
+_SMALLEST = 0.1
+"""What a figure is at the least for a change of it to be told in percent."""
+_SHOWN = 0.01
+"""The last of the decimals that small figures are shown with."""
 
 
 class EarlierFigure(msgspec.Struct, frozen=True):
@@ -56,13 +60,14 @@ class Change:
 
     @property
     def percent(self) -> float | None:
-        """By how much it has grown; None where it was nothing."""
-        return (self.now - self.before) / abs(self.before) * 100 if self.before else None
+        """By how much it has grown; None where either is so near to zero, or below it, that a share says nothing."""
+        return (self.now - self.before) / self.before * 100 if min(self.now, self.before) >= _SMALLEST else None
 
     @property
     def verdict(self) -> str:
         """Better, worse or the same; changed, where there is no better."""
-        if self.now == self.before or (self.percent is not None and abs(self.percent) < _NOTHING):
+        percent = self.percent
+        if abs(self.now - self.before) < _SHOWN if percent is None else abs(percent) < _NOTHING:
             return "the same"
         if self.more_is_better is None:
             return "changed"

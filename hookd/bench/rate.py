@@ -12,6 +12,8 @@ from hookd.bench.worker import Worker, hire
 
 TOLERANCE = 0.02
 """How far the pace may be from the rate, as a share of it."""
+INTERVALS = 100
+"""Between arrivals after the burst, at the least: one arrival more or less must be no more than 1 % of the pace."""
 ON_THE_WAY = 1
 """Deliveries by which a stretch may hold more: one that was under way for longer than the next."""
 
@@ -28,13 +30,15 @@ class Limit:
 
 LIMITS = (Limit("50_per_s", "50/s", 50), Limit("600_per_min", "600/min", 10))
 
+FEWEST = max(-(-LIMITS[0].rate * (limit.rate + 1 + INTERVALS) // limit.rate) for limit in LIMITS)
+"""Events with which the pace of every limit is measured over enough intervals."""
+
 
 async def rate(stand: Stand, rounds: int, events: int) -> list[Figure]:
     """Let so many events wait for an endpoint with the first limit, and as many seconds' worth for the other."""
+    if events < FEWEST:
+        raise BenchError(f"too few events: a single one would be more than 1 % of the pace; try --events {FEWEST}")
     counts = [events * limit.rate // LIMITS[0].rate for limit in LIMITS]
-    for limit, count in zip(LIMITS, counts, strict=True):
-        if count < limit.rate + 2:
-            raise BenchError(f"too few events to see a limit of {limit.text}; try --events {2 * LIMITS[0].rate}")
     seen = []
     for _ in range(rounds):
         seen.append(await _run(stand, counts))

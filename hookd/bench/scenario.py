@@ -17,6 +17,7 @@ from hookd.bench.rate import rate
 from hookd.bench.report import Figure, Report
 from hookd.bench.soak import soak
 from hookd.bench.stand import Stand, stand
+from hookd.bench.verify import verify
 from hookd.bench.wire import BenchError
 
 _ROUND = 60.0
@@ -49,6 +50,7 @@ SCENARIOS = {
     "endpoints": Scenario(endpoints, 10_000, steps=2, first_steps=1),
     "rate": Scenario(rate, 650, rounds=1),
     "latency": Scenario(latency, 300),
+    "verify": Scenario(verify, 10_000),
 }
 
 

@@ -91,7 +91,7 @@ _secrets = click.option(
     help="The secret, @FILE or env:NAME; once for each.",
 )
 _now = click.option("--now", metavar="UNIX", type=click.IntRange(0), help="Seconds since 1970, not the clock's.")
-_url = click.option("--url", metavar="URL", help="The public address, for a scheme that signs it.")
+_url = click.option("--url", metavar="URL", help="The whole address, its query included, for a scheme that signs it.")
 _body = click.option(
     "--body", metavar="FILE|-", type=click.File("rb"), default="-", help="The body; stdin unless given."
 )
@@ -101,6 +101,7 @@ _body = click.option(
 @_scheme
 @_secrets
 @click.option("--id", "event_id", metavar="ID", help="The event's id; a fresh one unless given.")
+@click.option("--type", "event_type", metavar="TYPE", help="The event's type, for a scheme with a header for it.")
 @_now
 @_url
 @_body
@@ -108,13 +109,14 @@ def sign(
     scheme: str,
     secrets: Sequence[str],
     event_id: str | None,
+    event_type: str | None,
     now: int | None,
     url: str | None,
     body: BinaryIO,
 ) -> None:
     """Print the headers that prove a body, one `Name: value` a line."""
     try:
-        headers = hookd.sign(scheme, secrets, body.read(), id=event_id, now=now, url=url)
+        headers = hookd.sign(scheme, secrets, body.read(), id=event_id, now=now, url=url, type=event_type)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     for name, value in headers.items():
@@ -159,14 +161,14 @@ def verify(
     except SignatureError as error:
         why = f"{error.reason}: {error}"
         if explain:
-            why += ". " + signing.explain(signing.scheme(scheme), secrets, headers, raw, at * 1000, tolerance)
+            why += ". " + signing.explain(signing.scheme(scheme), secrets, headers, raw, at * 1000, tolerance, url=url)
         raise HookdError(why) from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if verified.id is not None:
         click.echo(verified.id)
     else:
-        click.echo(f"hookd: authentic; the scheme {scheme} carries no id", err=True)
+        click.echo(f"hookd: authentic; it has no id where the scheme {scheme} looks for one", err=True)
 
 
 def _checked_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints", "rate", "latency", "soak")
+SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints", "rate", "latency", "verify", "soak")
 
 
 @click.command(short_help="Measure this machine, each figure beside its yardstick.")
@@ -22,7 +22,7 @@ SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints",
     "--events",
     type=click.IntRange(2, 1_000_000),
     help="Events a round; backlog: how many wait.  [default: drain, pipeline: 20000; fanout: 10; isolation: 3000; "
-    "backlog: 1000000; endpoints: 10000; rate: 650; latency: 300]",
+    "backlog: 1000000; endpoints, verify: 10000; rate: 650; latency: 300]",
 )
 @click.option("--minutes", type=click.FloatRange(0.01, 1440), help="How long the soak takes.  [default: 10]")
 @click.option(
@@ -54,6 +54,7 @@ def bench(
     endpoints  publishing among a hundred thousand endpoints
     rate       whether an endpoint's rate limit holds, and is made use of
     latency    from a publish to the receiver while idle; memory and processor time at rest
+    verify     checking a request by each scheme of signatures
     soak       memory, open files, latency and lost events over ten minutes with failures and restarts
 
     A daemon, a receiver and a source of load run on 127.0.0.1 for some minutes, with a store in $TMPDIR or

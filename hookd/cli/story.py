@@ -62,6 +62,7 @@ def of_rejection(rejection: Rejection) -> Iterator[str]:
     yield ""
     yield from _indented([printable(rejection.explanation)])
     yield ""
+    yield from _indented([printable(f"> {rejection.method} {rejection.target}")])
     yield from _indented(_headers(">", rejection.headers))
     yield ""
     if rejection.body_encoding != "text":

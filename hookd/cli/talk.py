@@ -87,17 +87,33 @@ def _say(text: str) -> None:
 @click.argument("event_type", metavar="TYPE")
 @click.option("--data", metavar="JSON|@FILE|-", type=Payload(), default="{}", show_default=True, help="The payload.")
 @click.option("--id", "event_id", metavar="ID", help="The event's id; a repetition is accepted once.")
+@click.option("--tenant", metavar="NAME", help="The tenant whose event it is.")
+@click.option("--ordering-key", metavar="KEY", help="Ordered endpoints keep the order of events with the same key.")
+@click.option(
+    "--endpoint", "endpoints", metavar="EP", multiple=True, help="Deliver to this endpoint alone; may be repeated."
+)
 @click.option("--wait", is_flag=True, help="Wait for the first outcome of every delivery, and show it.")
 @click.option(
     "--timeout", metavar="DURATION", type=Duration(), default="60s", show_default=True, help="Wait no longer than this."
 )
-def send(event_type: str, data: bytes, event_id: str | None, wait: bool, timeout: int) -> int:
+def send(  # one parameter for each option
+    event_type: str,
+    data: bytes,
+    event_id: str | None,
+    tenant: str | None,
+    ordering_key: str | None,
+    endpoints: tuple[str, ...],
+    wait: bool,
+    timeout: int,
+) -> int:
     """Publish an event, and print its id and how many deliveries it has.
 
     With --wait the exit status is 0 if all were delivered, and 1 if any failed, was cancelled or waits for a retry.
     """
     daemon = _daemon()
-    receipt = daemon.publish(event_type, data, event_id)
+    receipt = daemon.publish(
+        event_type, data, id=event_id, tenant=tenant, ordering_key=ordering_key, endpoints=endpoints or None
+    )
     _say(printable(f"{receipt.id}  {counted(receipt.deliveries, 'delivery', 'deliveries')}"))
     if receipt.note is not None:
         _say(printable(receipt.note))
@@ -250,29 +266,32 @@ def retry(delivery_id: str | None, endpoint: str | None, status: str | None) -> 
 
 
 def _retry_all(daemon: Client, endpoint: str | None, statuses: Iterable[Status]) -> int:
-    """Retry all of an endpoint that have one of the statuses; say how many were, and how many were refused and why."""
+    """Retry all of an endpoint that have one of the statuses; say how many were, and how many were refused and why.
+
+    The oldest goes first, which is what an ordered endpoint needs; ids sort by time.
+    """
+    found = sorted(each.id for status in statuses for each in daemon.deliveries(endpoint=endpoint, status=status))
     retried = 0
     refusals = Counter[str]()
     try:
-        for status in statuses:
-            for delivery in daemon.deliveries(endpoint=endpoint, status=status):
-                refusal = _refusal(daemon, delivery)
-                if refusal is None:
-                    retried += 1
-                    continue
-                if refusal not in refusals:
-                    click.echo(f"hookd: {refusal}", err=True)
-                refusals[refusal] += 1
+        for delivery_id in found:
+            refusal = _refusal(daemon, delivery_id)
+            if refusal is None:
+                retried += 1
+                continue
+            if refusal not in refusals:
+                click.echo(f"hookd: {refusal}", err=True)
+            refusals[refusal] += 1
     finally:
         refused = f", {refusals.total()} refused" if refusals else ""
         _say(f"{counted(retried, 'delivery', 'deliveries')} retried{refused}")
     return 1 if refusals else 0
 
 
-def _refusal(daemon: Client, delivery: Delivery) -> str | None:
+def _refusal(daemon: Client, delivery_id: str) -> str | None:
     """Retry a delivery; where the state of things forbids it, answer why."""
     try:
-        daemon.retry(delivery.id)
+        daemon.retry(delivery_id)
     except AnswerError as error:
         if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
             raise

@@ -5,13 +5,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from hookd import signing
-from hookd.config import words
+from hookd.config import filtering, places, words
 from hookd.config.kinds import choice, duration, integer, size
 from hookd.config.settings import STRICT
 from hookd.model import ApiToken, Handler, RateLimit, Scope, Source, Trigger
 from hookd.model import Field as Place
-from hookd.units import parse_duration
+from hookd.policy.networks import all_networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,44 +68,62 @@ class SourceTable:
     """What its events' types begin with."""
     path: Annotated[str, words.PATH]
     """Where they arrive."""
-    scheme: Annotated[str, choice(*signing.SCHEMES)]
+    scheme: Annotated[str, words.SCHEME]
     """How they prove where they come from."""
     secrets: Annotated[tuple[Annotated[str, words.SECRET], ...], words.FILLED] = field(repr=False)
     """The secrets that they may be signed with; several while one replaces another."""
-    tolerance: Annotated[int, duration("1s", "3650d", "5m")] = parse_duration("5m")
-    """How far a signed timestamp may be from now."""
+    tolerance: Annotated[int | None, duration("1s", "3650d", "5m")] = None
+    """How far a signed timestamp may be from now; each scheme has its own, of 5 minutes where nothing else is usual."""
+    url: Annotated[str | None, words.PUBLIC_URL, Field(validate_default=True)] = None
+    """The address that the sender has been given, without a query, for the schemes that sign it: `square`, `twilio` and
+    `rfc9421`."""
+    verify_token: Annotated[str | None, words.VERIFY_TOKEN] = field(default=None, repr=False)
+    """The word that Meta shows when it asks whether the path is yours, for the scheme `meta`."""
     header: Annotated[str | None, words.HEADER] = None
     """The header that carries the token, for the scheme `token`; without it `X-Webhook-Token`."""
+    format: Annotated[str, choice("plain", "cloudevents")] = "plain"
+    """What the sender sends: anything, or CloudEvents, which name their own ids and types."""
     id: Annotated[Place | None, words.PLACE] = None
-    """Where the id stands that tells a repetition; each scheme has its own place, `token` none."""
+    """Where the id stands that tells a repetition; without it where the scheme has it, see docs/signatures.md."""
     type: Annotated[Place | None, words.PLACE] = None
-    """Where the type stands; each scheme has its own place, `token` none."""
+    """Where the type stands; without it where the scheme has it, see docs/signatures.md."""
     tenant: Annotated[str | None, words.TENANT] = None
     """The tenant whose events they are."""
     max_body: Annotated[int | None, size("1B", "512MiB", "1MiB")] = None
     """The largest body; without it that of `[server]`."""
-    reply: Annotated[str, words.MESSAGE] = "OK"
-    """The `message` of the answer once the event is on disk."""
+    reply: Annotated[str | None, words.MESSAGE] = None
+    """The `message` of the answer once the event is on disk: without it "OK", or no body for senders that want none."""
     refuse: Annotated[str, words.MESSAGE] = "unauthorized"
     """The `message` of the answer to what is not authentic."""
+    filter: Annotated[str | None, filtering.OF_SOURCE] = None
+    """What a request has to be like to be kept, by its body, headers and type; others are answered alike, and
+    dropped."""
+    allow: Annotated[tuple[Annotated[str, places.NETWORK], ...] | None, words.FILLED] = None
+    """Who may call; without it anybody. Behind a reverse proxy set `proxies` of `[server]`, too."""
+    methods: Annotated[tuple[Annotated[str, words.METHOD], ...], words.FILLED] = ("POST",)
+    """The methods that events come with; any other is answered with 405."""
 
     def noun(self, max_body: int) -> Source:
         """Answer the source; `max_body` is what it has in common with all routes."""
-        scheme = signing.SCHEMES[self.scheme]
-        own_id = Place("header", scheme.id_header) if scheme.id_header else None
         return Source(
             name=self.name,
             path=self.path,
             scheme=self.scheme,
             secrets=self.secrets,
             tolerance=self.tolerance,
-            header=self.header or (None if scheme.signed else scheme.header),
-            id=self.id or own_id,
-            type=self.type or scheme.type,
+            url=self.url,
+            verify_token=self.verify_token,
+            header=self.header,
+            id=self.id,
+            type=self.type,
             tenant=self.tenant,
             max_body=self.max_body or max_body,
             reply=self.reply,
             refuse=self.refuse,
+            filter=self.filter,
+            allow=None if self.allow is None else all_networks(self.allow),
+            methods=self.methods,
+            format=self.format,
         )
 
 
@@ -120,8 +137,11 @@ class HandlerTable:
     """What its deliveries are listed under, as `handler:NAME`."""
     event_types: Annotated[tuple[Annotated[str, words.PATTERN], ...], words.FILLED] = ("*",)
     """The events it gets: a type, `a.*` for all below `a`, or `*` for all that are published."""
+    filter: Annotated[str | None, filtering.OF_DESTINATION] = None
+    """Which of these events it gets, by their body and type; without it all of them."""
     run: Annotated[str, words.RUN]
-    """What is done with each: a line in the log with fields of the payload, or a Python function called."""
+    """What is done with each: a line in the log with fields of the payload, a Python function called, or a program
+    run."""
     timeout: Annotated[int | None, duration("1ms", "1h", "15s")] = None
     """How long one attempt may take; without it that of `[delivery]`."""
     max_in_flight: Annotated[int | None, integer(1, 10_000)] = None
@@ -134,5 +154,12 @@ class HandlerTable:
     def noun(self) -> Handler:
         """Answer the handler."""
         return Handler(
-            self.name, self.event_types, self.run, self.timeout, self.max_in_flight, self.rate_limit, self.ordered
+            name=self.name,
+            event_types=self.event_types,
+            run=self.run,
+            timeout=self.timeout,
+            max_in_flight=self.max_in_flight,
+            rate_limit=self.rate_limit,
+            ordered=self.ordered,
+            filter=self.filter,
         )

@@ -1,14 +1,15 @@
 """What a setting may be: for each kind, the words that say so, and how it is read from TOML and written."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic import GetCoreSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hookd import units
+from hookd.signing import SCHEMES, Scheme
 
 LONGEST_SHOWN = 40
 LARGEST_SHOWN = 2**53
@@ -16,10 +17,11 @@ LARGEST_SHOWN = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the text of a configuration refers to: the folder it stands in, and the environment."""
+    """What the text of a configuration refers to: the folder it stands in, the environment, and the schemes."""
 
     folder: Path
     environment: Mapping[str, str]
+    schemes: Mapping[str, Scheme] = field(default_factory=lambda: SCHEMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Kind:
         surroundings: Any = info.context
         try:
             return self.read(value, surroundings, info.data)
+        except ValidationError:
+            raise  # its faults have places of their own
         except ValueError as error:
             raise PydanticCustomError("setting", "{detail}", {"detail": str(error)}) from None
 
@@ -49,6 +53,11 @@ def quoted(text: str) -> str:
     """Write a string as TOML does, on one line and without control characters."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
+
+
+def is_bare(key: str) -> bool:
+    """Tell a key that TOML lets stand without quotes."""
+    return key != "" and key.isascii() and key.replace("_", "a").replace("-", "a").isalnum()
 
 
 def got(value: Any) -> str:

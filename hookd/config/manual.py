@@ -8,12 +8,14 @@ from itertools import pairwise
 from typing import Any
 
 from hookd.config.entries import HandlerTable, SourceTable, TokenTable, TriggerTable
+from hookd.config.schemes import SchemeTable
 from hookd.config.settings import PLAIN
 from hookd.config.showing import toml
 from hookd.config.tables import expected
 
 SECTIONS: dict[str, Any] = {
     **{f"[{name}]": shape for name, shape in PLAIN.items()},
+    "[schemes.NAME]": SchemeTable,
     "[[auth.tokens]]": TokenTable,
     "[[triggers]]": TriggerTable,
     "[[sources]]": SourceTable,

@@ -6,11 +6,12 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from hookd.config.kinds import Kind, Surroundings, checked, kind, quoted, text
-from hookd.egress import Guard
+from hookd.config.kinds import Kind, Surroundings, got, kind, quoted, text
+from hookd.policy.networks import networks
 
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
 LARGEST_PORT = 65_535
+_NETWORK = '"loopback", "private", an address or a network such as "10.1.0.0/16"'
 _PROXY = 'the URL of a proxy such as "http://proxy.example:3128"'
 
 
@@ -80,8 +81,15 @@ def _store(value: Any, surroundings: Surroundings, *_: object) -> str:
     return f"sqlite:{os.path.realpath(surroundings.folder / path)}"
 
 
+def _network(value: Any, *_: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {_NETWORK}, got {got(value)}")  # noqa: TRY004 - ValueError is what pydantic collects
+    networks(value)
+    return value
+
+
 HOST = text('a host or an IP address such as "127.0.0.1"', is_host)
 ADDRESS = kind('an address such as "0.0.0.0:8081"', _address, lambda address: quoted(str(address)))
-NETWORK = checked('"loopback", "private", an address or a network such as "10.1.0.0/16"', lambda entry: Guard([entry]))
+NETWORK = Kind(_NETWORK, _network, lambda network: quoted(str(network)))
 PROXY = Kind(_PROXY, _proxy, _proxy_shown)
 STORE = Kind('"sqlite:PATH"', _store, quoted)

@@ -4,6 +4,7 @@ import math
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hookd.config.clashes import clashes
 from hookd.config.entries import HandlerTable, SourceTable, TokenTable, TriggerTable
 from hookd.config.kinds import Surroundings
 from hookd.config.places import is_host, is_loopback
+from hookd.config.schemes import SchemeTable, check_name, with_described
 from hookd.config.settings import (
     PLAIN,
     DeliverySettings,
@@ -21,14 +23,14 @@ from hookd.config.settings import (
     Settings,
     StoreSettings,
 )
-from hookd.config.tables import Reader
+from hookd.config.tables import Reader, joined
 from hookd.errors import ConfigError, Fault
 from hookd.model import Scope
 from hookd.units import DURATIONS, format_duration
 
 OPEN = 'without a token only this machine may call: set host = "127.0.0.1", or add a token (see `hookd token`)'
 USUAL_PLACES = (Path("config.toml"), Path("/etc/hookd/config.toml"))
-ARRAYS = ("auth", "triggers", "sources", "handlers")
+OTHERS = ("schemes", "auth", "triggers", "sources", "handlers")
 
 
 def locate(option: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -78,12 +80,14 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def _settings(document: Mapping[str, Any], reader: Reader) -> Settings | None:
     """Turn every table into its final form; None, and faults with the reader, where one has faults."""
-    reader.keys(document, (*PLAIN, *ARRAYS), "")
+    reader.keys(document, (*PLAIN, *OTHERS), "")
     server = reader.table(ServerSettings, document.get("server", {}), "server")
     store = reader.table(StoreSettings, document.get("store", {}), "store")
     delivery = reader.table(DeliverySettings, document.get("delivery", {}), "delivery")
     network = reader.table(NetworkSettings, document.get("network", {}), "network")
     log = reader.table(LogSettings, document.get("log", {}), "log")
+    described = _schemes(document, reader)
+    reader.surroundings = replace(reader.surroundings, schemes=with_described(described))
     tokens = _tokens(document, reader)
     triggers = reader.array(TriggerTable, document.get("triggers", []), "triggers")
     sources = reader.array(SourceTable, document.get("sources", []), "sources")
@@ -99,11 +103,29 @@ def _settings(document: Mapping[str, Any], reader: Reader) -> Settings | None:
         delivery=delivery,
         network=network,
         log=log,
+        described=described,
         tokens=tuple(table.noun() for table in tokens if table),
         triggers=tuple(table.noun() for table in triggers if table),
         sources=tuple(table.noun(server.max_body) for table in sources if table),
         handlers=tuple(table.noun() for table in handlers if table),
     )
+
+
+def _schemes(document: Mapping[str, Any], reader: Reader) -> dict[str, SchemeTable]:
+    """Answer the schemes that are described, and can work, by name."""
+    found: dict[str, SchemeTable] = {}
+    tables = document.get("schemes", {})
+    for name, value in reader.keys(tables, tables, "schemes").items():
+        place = joined("schemes", name)
+        try:
+            check_name(name)
+        except ValueError as error:
+            reader.faults.append(Fault(place, str(error)))
+        table = reader.table(SchemeTable, value, place)
+        if table is not None:
+            reader.faults += [Fault(joined(place, key), detail) for key, detail in table.problems()]
+            found[name] = table
+    return found
 
 
 def _tokens(document: Mapping[str, Any], reader: Reader) -> list[TokenTable | None]:
@@ -145,6 +167,7 @@ def _open(document: Mapping[str, Any]) -> Iterator[Fault]:
 def _forgetful(store: StoreSettings, delivery: DeliverySettings) -> Iterator[Fault]:
     """Name the fault of forgetting an id while its event may still be retried."""
     longest = sum(delivery.retry) + int(sum(delivery.retry) * delivery.jitter)
-    if store.dedupe < longest:
-        enough = format_duration(math.ceil(longest / DURATIONS["h"]) * DURATIONS["h"])
-        yield Fault("store.dedupe", f"expected at least {enough}: so long does the schedule of retries last")
+    enough = math.ceil(longest / DURATIONS["s"]) * DURATIONS["s"]
+    if store.dedupe < enough:
+        said = format_duration(enough)
+        yield Fault("store.dedupe", f"expected at least {said}: so long does the schedule of retries last")

@@ -11,12 +11,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from hookd.attempt import SOURCE
 from hookd.config import places, words
 from hookd.config.kinds import choice, duration, integer, share, size
 from hookd.config.places import Address
+from hookd.config.schemes import SchemeTable, with_described
 from hookd.config.tripping import TRIPPING
 from hookd.model import ApiToken, Handler, Source, Trigger
 from hookd.policy.breaker import USUAL, BreakerPolicy
+from hookd.signing import Scheme
 from hookd.units import parse_duration, parse_size
 
 RETRY = tuple(map(parse_duration, ("5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h")))
@@ -39,6 +42,8 @@ class ServerSettings:
     """The largest request body; a larger one is answered with 413."""
     drain: Annotated[int, duration("0s", "1h", "20s")] = parse_duration("20s")
     """How long a stop waits for the attempts in flight."""
+    proxies: tuple[Annotated[str, places.NETWORK], ...] = ()
+    """The reverse proxies whose `X-Forwarded-For` says who calls, for `allow` of sources; nobody else's is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +101,9 @@ class DeliverySettings:
     disable_after: Annotated[int, duration("1s", "3650d", "5d")] = parse_duration("5d")
     """How long an endpoint fails, without one success, before it is disabled."""
     response_kept: Annotated[int, size("0B", "64KiB", "4KiB")] = parse_size("4KiB")
-    """How much of a response's body is stored with the attempt."""
+    """How much of a response's body, or of what a program writes, is stored with the attempt."""
+    cloudevents_source: Annotated[str, words.REFERENCE] = SOURCE
+    """The `source` of the CloudEvents that are sent; a tenant's have `/TENANT` behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +153,14 @@ class Settings:
     delivery: DeliverySettings = DeliverySettings()
     network: NetworkSettings = NetworkSettings()
     log: LogSettings = LogSettings()
+    described: Mapping[str, SchemeTable] = field(default_factory=dict)
+    """The schemes of `[schemes.NAME]`, by name."""
     tokens: tuple[ApiToken, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     sources: tuple[Source, ...] = ()
     handlers: tuple[Handler, ...] = ()
+
+    @property
+    def schemes(self) -> dict[str, Scheme]:
+        """Every scheme that sources and endpoints may have, by name."""
+        return with_described(self.described)

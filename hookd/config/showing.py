@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from hookd.config.entries import HandlerTable, SourceTable, TokenTable, TriggerTable
+from hookd.config.schemes import SchemeTable
 from hookd.config.settings import PLAIN, Settings
 from hookd.config.tables import kind_of
 
@@ -18,6 +19,8 @@ def _tables(settings: Settings) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Answer each table's heading, its shape and its values."""
     for name, shape in PLAIN.items():
         yield f"[{name}]", shape, _values(getattr(settings, name))
+    for name, described in settings.described.items():
+        yield f"[schemes.{name}]", SchemeTable, _values(described)
     for token in settings.tokens:
         yield "[[auth.tokens]]", TokenTable, {**_values(token), "hash": token.digest}
     for trigger in settings.triggers:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from hookd.config.kinds import Kind, Surroundings, quoted
+from hookd.config.kinds import Kind, Surroundings, is_bare, quoted
 from hookd.errors import Fault
 
 Table = TypeVar("Table")
@@ -55,7 +55,7 @@ class Reader:
 def joined(pointer: str, *steps: str | int) -> str:
     """Write a place in a document as `sources[0].path`."""
     for step in steps:
-        name = f"[{step}]" if isinstance(step, int) else step if _is_bare(step) else quoted(step)
+        name = f"[{step}]" if isinstance(step, int) else step if is_bare(step) else quoted(step)
         pointer += name if isinstance(step, int) or not pointer else f".{name}"
     return pointer
 
@@ -102,7 +102,3 @@ def _fault(shape: type, pointer: str, detail: ErrorDetails) -> Fault:
 def _unknown(key: str, known: Iterable[str]) -> str:
     close = get_close_matches(key, known, 1)
     return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
-
-
-def _is_bare(key: str) -> bool:
-    return key.isascii() and key.replace("_", "a").replace("-", "a").isalnum()

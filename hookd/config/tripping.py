@@ -5,14 +5,19 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from hookd.config.kinds import Kind, Surroundings, duration, got, integer, share
+from hookd.config.kinds import Kind, Surroundings, duration, got, integer, kind
 from hookd.policy.breaker import NEVER, USUAL, BreakerPolicy
+from hookd.units import format_duration
 
 OFF = "off"
 
 KEYS: Mapping[str, Kind] = {
     "failures": integer(1, 10_000),
-    "share": share(),
+    "share": kind(
+        "a number above 0, up to 1",
+        lambda value: float(value) if type(value) in (int, float) and 0 < value <= 1 else None,
+        str,
+    ),
     "least": integer(1, 10_000),
     "window": duration("1s", "24h", "1m"),
     "wait": duration("1ms", "24h", "10s"),
@@ -31,6 +36,9 @@ def _read(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -
             found[key] = _kind(key).read(entry, surroundings, siblings)
         except ValueError as error:
             faults.append(f"{key}: {error}")
+    if not faults and found["wait"] > found["longest"]:
+        wait, longest = (format_duration(found[key]) for key in ("wait", "longest"))
+        faults.append(f"wait: expected at most longest, which is {longest}, got {wait}")
     if faults:
         raise ValueError("; ".join(faults))
     return BreakerPolicy(**found)

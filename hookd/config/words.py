@@ -1,6 +1,7 @@
 """Kinds of words: names, paths, types, secrets, and where things stand in a request."""
 
 import binascii
+import os
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -10,10 +11,10 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from hookd import signing
-from hookd.config.kinds import Kind, Surroundings, checked, got, kind, quoted, text
+from hookd.config.kinds import Kind, Surroundings, checked, choice, got, kind, quoted, text
 from hookd.config.secrets import EXPECTED, masked, resolve
-from hookd.handlers import load
-from hookd.model import Field, Handler, RateLimit, Scope
+from hookd.handlers import load, located
+from hookd.model import Field, RateLimit, Scope
 from hookd.policy.types import check_pattern, check_type
 from hookd.units import format_rate, parse_rate
 
@@ -29,9 +30,16 @@ _TOKEN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VISIBLE = re.compile(r"[!-~]+")
 _PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
+_REFERENCE = re.compile(r"[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]{1,256}")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*")
 
+_SCHEME = 'a scheme of docs/signatures.md such as "standard", "github" or "token"'
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?", re.ASCII)
+_PUBLIC_URL = 'the address as the sender has it, such as "https://example.com/hooks/shop", without a query'
+
 _SCOPES = 'an array of "read", "write" and "publish", at least one of them'
+_RUN = '"log:TEXT with {field}", "python:module:function" or "exec:PROGRAM ARGS"'
 _KEY = f"the base64 of {KEY_BYTES} random bytes"
 
 
@@ -63,7 +71,7 @@ def _token(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) 
 def _secret(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
     secret = resolve(value, surroundings)
     if "scheme" in siblings:
-        signing.check_secret(siblings["scheme"], secret)
+        signing.check_secret(siblings["scheme"], secret, surroundings.schemes)
     return secret
 
 
@@ -84,11 +92,40 @@ def _is_random(key: bytes) -> bool:
     return not is_text and len(set(key)) >= LEAST_DIFFERENT
 
 
-def _header(value: Any, _surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
+def _scheme(value: Any, surroundings: Surroundings, *_: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {_SCHEME}, got {got(value)}")  # noqa: TRY004 - ValueError is what pydantic collects
+    return signing.scheme(value, schemes=surroundings.schemes).name
+
+
+def _public_url(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str | None:
+    """Read the address that a sender has been given; it has to be there where the scheme signs it, and only there."""
+    if "scheme" not in siblings:
+        return None  # that fault is told already
+    name = siblings["scheme"]
+    needed = signing.scheme(name, schemes=surroundings.schemes).signs_url
+    if value is None:
+        if needed:
+            raise ValueError(f"missing: the scheme {name} signs the address; expected {_PUBLIC_URL}")
+        return None
+    if not needed:
+        raise ValueError(f"the scheme {name} signs no address; take it out")
+    if not isinstance(value, str) or _URL.fullmatch(value) is None:
+        raise ValueError(f"expected {_PUBLIC_URL}, got {got(value)}")
+    return value
+
+
+def _verify_token(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
+    if siblings.get("scheme", "meta") != "meta":
+        raise ValueError(f"only the scheme meta asks for it; {siblings['scheme']} does not")
+    return resolve(value, surroundings)
+
+
+def _header(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
     if not isinstance(value, str):
         raise ValueError('expected the name of a header such as "X-Webhook-Token"')  # noqa: TRY004 - pydantic's
     if "scheme" in siblings:
-        signing.scheme(siblings["scheme"], value)
+        signing.scheme(siblings["scheme"], value, surroundings.schemes)
     return value
 
 
@@ -105,15 +142,20 @@ def _required(value: Any) -> tuple[str, ...] | None:
     return None if "id" in value or len(set(value)) < len(value) else tuple(value)
 
 
-def _place(value: Any) -> Field | None:
+def place(value: Any) -> Field | None:
+    """Answer where something stands in a request, written as `header:NAME` or `body:PATH`; else None."""
     if not isinstance(value, str) or _PLACE.fullmatch(value) is None:
         return None
-    place, _, name = value.partition(":")
-    return Field(place, name)
+    where, _, name = value.partition(":")
+    return Field(where, name)
 
 
-def _check_run(run: str) -> None:
-    load(Handler(name="", event_types=(), run=run))
+def _run(value: Any, surroundings: Surroundings, *_: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {_RUN}, got {got(value)}")  # noqa: TRY004 - ValueError is what pydantic collects
+    run = located(value, surroundings.folder, surroundings.environment.get("PATH", os.defpath))
+    load(run)
+    return run
 
 
 def _filled(entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -150,12 +192,13 @@ NAME = text("a name of at most 64 letters, digits, _ and -", _NAME.fullmatch)
 TOKEN_NAME = text("a name of at most 64 letters, digits, dots, _ and -", _TOKEN_NAME.fullmatch)
 SOURCE_NAME = text("a name of at most 64 letters, digits and _", _SOURCE_NAME.fullmatch)
 TENANT = text(f"1 to {LONGEST_TENANT} printable characters", _is_tenant)
+REFERENCE = text('a URI or a path such as "/hookd" or "https://example.com/hooks"', _REFERENCE.fullmatch)
 MESSAGE = text("a text, not an empty one")
 TYPE = checked('an event type such as "invoice.paid"', check_type)
 PATTERN = checked('an event type such as "invoice.paid", "invoice.*" or "*"', check_pattern)
 PATH = text('a path such as "/webhook", without a query, escapes and dot segments', _is_path)
-PLACE = kind('"header:NAME" or "body:PATH"', _place, lambda field: quoted(f"{field.place}:{field.name}"))
-RUN = checked('"log:TEXT with {field}" or "python:module:function"', _check_run)
+PLACE = kind('"header:NAME" or "body:PATH"', place, lambda field: quoted(f"{field.place}:{field.name}"))
+RUN = Kind(_RUN, _run, quoted)
 REQUIRED = kind('an array of the names of fields, each once and none of them "id"', _required, _array)
 SCOPES = Kind(
     _SCOPES,
@@ -164,9 +207,13 @@ SCOPES = Kind(
 )
 DIGEST = Kind("the 64 hexadecimal digits that `hookd token` prints", _hash, masked)
 HEADER = Kind('the name of a header such as "X-Webhook-Token"', _header, quoted)
+SCHEME = Kind(_SCHEME, _scheme, quoted)
+PUBLIC_URL = Kind(_PUBLIC_URL, _public_url, quoted)
+VERIFY_TOKEN = Kind(EXPECTED, _verify_token, masked)
 KEY = Kind(f"{_KEY}, as {EXPECTED}", _key, masked)
 SECRET = Kind(EXPECTED, _secret, masked)
 TOKEN = Kind(EXPECTED, _token, masked)
+METHOD = choice("POST", "PUT", "PATCH", "GET", "DELETE")
 
 
 def _rate(value: Any, *_: object) -> RateLimit:

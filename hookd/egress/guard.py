@@ -11,17 +11,14 @@ from aiohttp import AddrInfoType
 from yarl import URL
 
 from hookd.errors import BlockedAddress
+from hookd.policy.networks import NAMED, Address, all_networks, is_within, unmapped
 from hookd.text import printable
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LONGEST_URL: Final = 2048
 """Characters of the longest URL that can be registered."""
 
 NOT_PUBLIC: Final[dict[str, tuple[str, ...]]] = {
-    "loopback": ("127.0.0.0/8", "::1/128"),
-    "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10"),
+    **NAMED,
     "link-local": ("169.254.0.0/16", "fe80::/10"),
     "shared": ("100.64.0.0/10",),
     "unspecified": ("0.0.0.0/8", "::/128"),
@@ -39,8 +36,6 @@ A relay's address carries an IPv4 address, to which something on the way may tra
 
 _KINDS: Final = [(kind, ipaddress.ip_network(text)) for kind, networks in NOT_PUBLIC.items() for text in networks]
 _PUBLIC_IPV6: Final = ipaddress.IPv6Network("2000::/3")  # the only block of unicast that IANA gives out
-_MAPPED_IPV4: Final = ipaddress.IPv6Network("::ffff:0:0/96")
-_NAMED: Final = ("loopback", "private")
 
 _NOT_IN_URL: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\\]")
 _NAME: Final = re.compile(
@@ -56,16 +51,16 @@ class Guard:
     """
 
     def __init__(self, allow: Sequence[str] = (), deny: Sequence[str] = ()) -> None:
-        self._allow = [network for entry in allow for network in _networks(entry)]
-        self._deny = [network for entry in deny for network in _networks(entry)]
+        self._allow = all_networks(allow)
+        self._deny = all_networks(deny)
 
     def check(self, address: str | Address) -> None:
         """Return for an address that may be dialled; BlockedAddress, with what to do, for any other."""
-        judged = _unmapped(ipaddress.ip_address(address))
-        if any(judged in network for network in self._deny):
+        judged = unmapped(ipaddress.ip_address(address))
+        if is_within(judged, self._deny):
             raise BlockedAddress(f"{judged} is denied by [network] deny")
         kind = _kind(judged)
-        if kind is not None and not any(judged in network for network in self._allow):
+        if kind is not None and not is_within(judged, self._allow):
             raise BlockedAddress(f"{judged} is {kind}; add it to [network] allow")
 
     def open_socket(self, info: AddrInfoType) -> socket.socket:
@@ -73,34 +68,6 @@ class Guard:
         family, kind, protocol, _, address = info
         self.check(str(address[0]))
         return socket.socket(family, kind, protocol)
-
-
-def _networks(entry: str) -> list[Network]:
-    if entry in _NAMED:
-        return [ipaddress.ip_network(text) for text in NOT_PUBLIC[entry]]
-    try:
-        network = ipaddress.ip_network(entry)
-    except ValueError:
-        expected = 'expected "loopback", "private", an address or a network such as "10.1.0.0/16"'
-        raise ValueError(f"{expected}, got {entry!r}{_hint(entry)}") from None
-    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED_IPV4):
-        mapped = int(network.network_address) & 0xFFFF_FFFF
-        return [ipaddress.IPv4Network((mapped, network.prefixlen - 96))]
-    return [network]
-
-
-def _hint(entry: str) -> str:
-    """Name the network of an address that stands in its place."""
-    try:
-        return f"; did you mean {ipaddress.ip_network(entry, strict=False)}?"
-    except ValueError:
-        return ""
-
-
-def _unmapped(address: Address) -> Address:
-    """Answer the IPv4 address that the kernel dials for an IPv4-mapped IPv6 one (RFC 4291, 2.5.5.2)."""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return address if mapped is None else mapped
 
 
 def _kind(address: Address) -> str | None:

@@ -86,7 +86,7 @@ def after_failure(  # what is known of the endpoint, each part with its name
     if blocked_until <= now and _opens(breaker, policy, failed_in_a_row, tally):
         until = max(until, now + min(policy.longest, policy.wait << min(openings, 30)))
         opened_at, openings = now if opened_at is None else opened_at, openings + 1
-    return Breaker(opened_at, openings, until if until > now else None)
+    return Breaker(opened_at, openings, until if until > now else None, breaker.told)
 
 
 def _opens(breaker: Breaker, policy: BreakerPolicy, failed_in_a_row: int, tally: Tally) -> bool:

@@ -3,25 +3,30 @@
 Only raw bytes are hashed, every comparison is in constant time, and a refusal tells the operator why.
 """
 
+from hookd.signing.ed25519 import public_of
 from hookd.signing.explain import WHENEVER, explain
 from hookd.signing.fields import find
 from hookd.signing.headers import Headers, collect
 from hookd.signing.keys import generate_secret
 from hookd.signing.reason import Reason
-from hookd.signing.scheme import Scheme, Verified
-from hookd.signing.table import SCHEMES, check_secret, scheme
+from hookd.signing.scheme import TOLERANCE, Scheme, Stamp, Verified
+from hookd.signing.table import SCHEMES, TOKEN, check_secret, scheme
 
 __all__ = [
     "SCHEMES",
+    "TOKEN",
+    "TOLERANCE",
     "WHENEVER",
     "Headers",
     "Reason",
     "Scheme",
+    "Stamp",
     "Verified",
     "check_secret",
     "collect",
     "explain",
     "find",
     "generate_secret",
+    "public_of",
     "scheme",
 ]

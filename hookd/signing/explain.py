@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hookd.errors import SignatureError
+from hookd.signing.addresses import other_addresses
 from hookd.signing.bodies import former_bodies
 from hookd.signing.headers import Collected, Headers, collect
+from hookd.signing.keys import PRIVATE, PUBLIC
+from hookd.signing.proof import Key, MakeKey, SharedKeys, shared_keys
 from hookd.signing.readings import readings
 from hookd.signing.reason import Reason
-from hookd.signing.repairs import alike, needed, repairs, respelt
+from hookd.signing.repairs import alike, repairs, respelt
 from hookd.signing.scheme import Scheme, Verified
 from hookd.signing.table import SCHEMES
 from hookd.text import one_line
@@ -28,27 +31,10 @@ WHENEVER: Final = 1 << 62
 """A tolerance in milliseconds that lets any timestamp pass."""
 
 MILLISECONDS: Final = 100_000_000_000
-"""A timestamp beyond this (the year 5138, in seconds) is one in milliseconds."""
+"""A timestamp beyond this (the year 5138, in seconds) is one in milliseconds, and one below (1973) is none."""
 
-SENDERS: Final[Mapping[str, str]] = {
-    "stripe-signature": "stripe",
-    "svix-signature": "svix",
-    "webhook-signature": "standard",
-    "x-hub-signature-256": "github",
-    "x-hub-signature": "github",
-    "x-shopify-hmac-sha256": "shopify",
-    "x-slack-signature": "slack",
-    "x-zm-signature": "zoom",
-    "x-razorpay-signature": "razorpay",
-    "paddle-signature": "paddle",
-    "linear-signature": "linear",
-    "x-square-hmacsha256-signature": "square",
-    "x-twilio-signature": "twilio",
-    "x-gitlab-token": "gitlab",
-    "x-signature-ed25519": "discord",
-    "signature-input": "rfc9421",
-}
-"""The headers of well-known senders, and the schemes by which they sign."""
+WEIGHT: Final = 64
+"""Bytes that are hashed in the time in which a character of a header is read, where that is a structured field."""
 
 REWRITTEN = "something between the sender and hookd changes the body: let it pass the bytes on as they come"
 
@@ -69,17 +55,26 @@ class Guess:
     secrets: Sequence[str]
     headers: Collected
     body: bytes
+    url: str | None
+    method: str
     found: tuple[Found, ...] = ()
+
+    @property
+    def cost(self) -> int:
+        """How long it takes to judge, in bytes that are hashed in that time."""
+        return len(self.body) + WEIGHT * sum(
+            len(value) for name in self.row.needed for value in self.headers.get(name.lower(), ())
+        )
 
     def judge(self, now: int) -> Verified | SignatureError:
         """Verify it, whatever its timestamp; answer what it says, or why it is not authentic."""
         pairs = [(name, value) for name, values in self.headers.items() for value in values]
         try:
-            return self.row.verify(self.secrets, pairs, self.body, now, WHENEVER)
+            return self.row.verify(self.secrets, pairs, self.body, now, WHENEVER, url=self.url, method=self.method)
         except SignatureError as error:
             return error
         except ValueError:
-            return SignatureError(Reason.NO_SECRET, f"a secret is none of the scheme {self.row.name}")
+            return SignatureError(Reason.NO_SECRET, f"a secret is none of the scheme {self.row.name}, or an address")
 
     def is_readable(self, now: int) -> bool:
         """Say whether its headers are such that a signature can be compared at all."""
@@ -95,28 +90,42 @@ def explain(  # what a request and a source consist of, each with its name
     now: int,
     tolerance: int | None = None,
     *,
+    url: str | None = None,
+    method: str = "POST",
     others: Mapping[str, Sequence[str]] | None = None,
     former: Sequence[str] = (),
+    schemes: Mapping[str, Scheme] = SCHEMES,
 ) -> str:
     """Answer in a sentence or two why a request does not verify at `now`, and what to do.
 
-    `now` is in milliseconds since 1970, `tolerance` in milliseconds, None meaning the scheme's own. `others` are the
-    secrets of other sources under their names, `former` those that this source no longer has. The work is bounded,
-    whatever the request.
+    `now` is in milliseconds since 1970, `tolerance` in milliseconds, None meaning the scheme's own. `url` is the whole
+    address as the sender knows it. `others` are the secrets of other sources under their names, `former` those that
+    this source no longer has; `schemes` those that it may be signed by. The work is bounded, whatever the request.
     """
     if not secrets:
         return "There is no secret to verify with: give the source the secret that the sender shows for this webhook."
-    request = Guess(row, secrets, collect(headers), body)
-    tolerance = row.tolerance if tolerance is None else tolerance
+    if row.signs_url and url is None:
+        return f"The scheme {row.name} signs the address: say which one the sender has been given, as url."
+    collected = collect(headers)
+    request = Guess(row.form(collected), secrets, collected, body, url, method)
     left = MOST_BYTES
-    for count, guess in enumerate(_guesses(request, others or {}, former, now)):
+    for count, guess in enumerate(_guesses(request, others or {}, former, list(_rows(schemes)), now)):
         if count >= MOST_GUESSES or left < 0:
             break
-        left -= len(guess.body)
+        left -= guess.cost
         verdict = guess.judge(now)
         if isinstance(verdict, Verified):
-            return _told(guess.found, _age(row, verdict, now, tolerance))
-    return _unexplained(request, now)
+            limit = guess.row.tolerance if tolerance is None else tolerance
+            return _told(guess.found, _age(guess.row, verdict, now, limit))
+    return _unexplained(request, list(_rows(schemes)), now)
+
+
+def _rows(schemes: Mapping[str, Scheme]) -> Iterator[Scheme]:
+    """Answer the schemes, each of its forms by itself."""
+    for row in schemes.values():
+        yield row
+        if row.otherwise is not None:
+            yield row.otherwise
 
 
 def _told(found: Sequence[Found], age: str) -> str:
@@ -131,9 +140,12 @@ def _age(row: Scheme, verified: Verified, now: int, tolerance: int) -> str:
     """Say how far the timestamp of an authentic request is off; nothing where that is within the tolerance."""
     if verified.timestamp is None or abs(now - verified.timestamp * 1000) <= tolerance:
         return ""
-    name = row.timestamp_header or "timestamp"
-    if verified.timestamp > MILLISECONDS:
+    name = row.dated
+    unit = "s" if row.timestamp is None else row.timestamp.unit
+    if verified.timestamp > MILLISECONDS and unit == "s":
         return f"{name} is in milliseconds, and {row.name} wants seconds: the sender has to divide it by 1000."
+    if verified.timestamp < MILLISECONDS // 1000 and unit == "ms":
+        return f"{name} is in seconds, and {row.name} wants milliseconds: the sender has to multiply it by 1000."
     age = now - verified.timestamp * 1000
     cause = "a replay, a queue in between, or a clock that is wrong" if age > 0 else "a clock that is wrong"
     return (
@@ -150,7 +162,9 @@ def _rounded(duration: int) -> str:
     return f"{duration / 1000:.0f} s"
 
 
-def _guesses(request: Guess, others: Mapping[str, Sequence[str]], former: Sequence[str], now: int) -> Iterator[Guess]:
+def _guesses(
+    request: Guess, others: Mapping[str, Sequence[str]], former: Sequence[str], rows: Sequence[Scheme], now: int
+) -> Iterator[Guess]:
     """Answer what the request may have been, the likeliest first."""
     yield request
     mended = list(_mended(request))
@@ -158,10 +172,11 @@ def _guesses(request: Guess, others: Mapping[str, Sequence[str]], former: Sequen
     request = next((guess for guess in (request, *mended) if guess.is_readable(now)), request)
     keys = list(_with_other_keys(request, others, former))
     yield from keys
+    yield from _with_other_addresses(request)
     bodies = list(_with_other_bodies(request))
     yield from bodies
     yield from _respelt(request)
-    yield from _of_other_schemes(request, others)
+    yield from _of_other_schemes(request, others, rows)
     for body in bodies:
         yield from _respelt(body)
         yield from (replace(key, body=body.body, found=(*key.found, body.found[-1])) for key in keys)
@@ -175,7 +190,8 @@ def _mended(request: Guess) -> Iterator[Guess]:
 
 def _respelt(request: Guess) -> Iterator[Guess]:
     remedy = "the signature itself is right, and the sender has to write it so"
-    for words, headers in respelt(request.row, request.secrets, request.headers, request.body):
+    guess = request
+    for words, headers in respelt(guess.row, guess.secrets, guess.headers, guess.body, guess.url or "", guess.method):
         yield replace(request, headers=headers, found=(*request.found, Found(words, remedy)))
 
 
@@ -183,6 +199,13 @@ def _with_other_bodies(request: Guess) -> Iterator[Guess]:
     for words, body in former_bodies(request.body):
         found = Found("with an empty body" if not body else f"with its body {words}", REWRITTEN)
         yield replace(request, body=body, found=(*request.found, found))
+
+
+def _with_other_addresses(request: Guess) -> Iterator[Guess]:
+    remedy = "url has to be the address exactly as the sender has it, and nothing in between may change that"
+    if request.row.signs_url and request.url is not None:
+        for words, url in other_addresses(request.url, request.headers):
+            yield replace(request, url=url, found=(*request.found, Found(words, remedy)))
 
 
 def _with_other_keys(request: Guess, others: Mapping[str, Sequence[str]], former: Sequence[str]) -> Iterator[Guess]:
@@ -200,14 +223,22 @@ def _with_other_keys(request: Guess, others: Mapping[str, Sequence[str]], former
 def _misread(request: Guess, secret: str) -> Iterator[Guess]:
     remedy = "sender and source read the secret in two ways: give the source the one whose key is the sender's"
     row = request.row
-    for words, key in readings(secret):
-        if key != _key(row, secret):
-            misreading = replace(row, key=lambda _, key=key: key)  # type: ignore[misc]
+    keys = shared_keys(row.key)
+    if keys is None or secret.startswith((PRIVATE, PUBLIC)):
+        return
+    right = _bytes(keys, secret)
+    for words, raw in readings(secret):
+        if raw != right:
+            misreading = replace(row, key=_always(keys.make(raw)))
             yield _with(request, misreading, secret, Found(f"with the secret {words}", remedy))
 
 
-def _of_other_schemes(request: Guess, others: Mapping[str, Sequence[str]]) -> Iterator[Guess]:
-    for row in SCHEMES.values():
+def _always(key: Key) -> MakeKey:
+    return lambda _: key
+
+
+def _of_other_schemes(request: Guess, others: Mapping[str, Sequence[str]], rows: Sequence[Scheme]) -> Iterator[Guess]:
+    for row in rows:
         if row.name == request.row.name or row.header.lower() not in request.headers:
             continue
         other = replace(request, row=row, found=(Found(f"by the scheme {row.name}", f'set scheme = "{row.name}"'),))
@@ -221,22 +252,22 @@ def _with(request: Guess, row: Scheme, secret: str, found: Found) -> Guess:
     return replace(request, row=row, secrets=(secret,), found=(*request.found, found))
 
 
-def _key(row: Scheme, secret: str) -> bytes | None:
+def _bytes(keys: SharedKeys, secret: str) -> bytes | None:
     try:
-        return row.key(secret)
+        return keys.decode(secret)
     except ValueError:
         return None
 
 
-def _unexplained(request: Guess, now: int) -> str:
+def _unexplained(request: Guess, rows: Sequence[Scheme], now: int) -> str:
     """Say what can be said where nothing fits."""
     row, headers = request.row, request.headers
-    missing = [name for name in needed(row) if not any(headers.get(name.lower(), []))]
+    missing = [name for name in row.needed if not any(headers.get(name.lower(), []))]
     for name in missing:
         for other in alike(name, headers):
             return f"It carries {one_line(other, 80)}, not {name}: a proxy or a framework in between renames headers."
-    others = _signed_otherwise(row, headers)
-    if missing and others:
+    others = _signed_otherwise(row, rows, headers)
+    if row.header in missing and others:
         return f"It carries {others[0]}, not {missing[0]}: {others[1]}."
     if missing:
         are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
@@ -245,6 +276,8 @@ def _unexplained(request: Guess, now: int) -> str:
             f"between drops {them}."
         )
     verdict = request.judge(now)
+    if isinstance(verdict, SignatureError) and verdict.reason == Reason.TIMESTAMP_TOO_OLD:
+        return f"Its signature is right, but {one_line(str(verdict))}: a replay, a queue in between, or a wrong clock."
     if isinstance(verdict, SignatureError) and verdict.reason != Reason.SIGNATURE_MISMATCH:
         return f"{one_line(str(verdict))}: a proxy in between changes headers, or it is signed by another scheme."
     if not row.signed:
@@ -255,12 +288,11 @@ def _unexplained(request: Guess, now: int) -> str:
     )
 
 
-def _signed_otherwise(row: Scheme, headers: Collected) -> tuple[str, str] | None:
+def _signed_otherwise(row: Scheme, rows: Sequence[Scheme], headers: Collected) -> tuple[str, str] | None:
     """Name the header of another scheme, and say what to do."""
-    known = {other.header.lower(): other.name for other in SCHEMES.values()} | dict(SENDERS)
-    for header, name in known.items():
-        if header in headers and name != row.name and not alike(row.header, {header: headers[header]}):
-            if name in SCHEMES:
-                return header, f'if it is meant for this source, set scheme = "{name}" and the secret for it'
-            return header, f"it is signed by the scheme {name}, and this source expects {row.name}"
+    for other in rows:
+        header = other.header.lower()
+        if header in headers and other.name != row.name and not alike(row.header, {header: headers[header]}):
+            address = ", its url" if other.signs_url and not row.signs_url else ""
+            return header, f'if it is meant for this source, set scheme = "{other.name}"{address} and the secret for it'
     return None

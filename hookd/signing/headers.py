@@ -28,19 +28,20 @@ def collect(headers: Headers) -> Collected:
     """Bring headers into one form, in which a repeated one can be seen."""
     collected: dict[str, list[str]] = {}
     for name, value in headers.items() if hasattr(headers, "items") else headers:
-        collected.setdefault(_text(name).lower(), []).append(_text(value))
+        key = (name if isinstance(name, str) else name.decode("latin-1")).lower()
+        text = value if isinstance(value, str) else value.decode("latin-1")
+        if key in collected:
+            collected[key].append(text)
+        else:
+            collected[key] = [text]
     return collected
 
 
 def only(headers: Collected, name: str) -> str:
     """Answer the one value of a header; SignatureError where it is absent, empty or there more than once."""
-    values = headers.get(name.lower(), [])
+    values = headers.get(name.lower(), ())
     if len(values) > 1:
         raise SignatureError(Reason.REPEATED_HEADER, f"{name} came {len(values)} times, expected once")
     if not values or not values[0]:
         raise SignatureError(Reason.MISSING_HEADER, f"{name} is missing or empty")
     return values[0]
-
-
-def _text(raw: HeaderText) -> str:
-    return raw if isinstance(raw, str) else raw.decode("latin-1")

@@ -10,6 +10,7 @@ class Reason(StrEnum):
     MISSING_HEADER = "missing_header"
     REPEATED_HEADER = "repeated_header"
     MALFORMED_HEADER = "malformed_header"
+    MISSING_TIMESTAMP = "missing_timestamp"
     TIMESTAMP_TOO_OLD = "timestamp_too_old"
     TIMESTAMP_TOO_NEW = "timestamp_too_new"
     SIGNATURE_MISMATCH = "signature_mismatch"

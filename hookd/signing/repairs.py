@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from typing import Final
 
+from hookd.errors import SignatureError
 from hookd.signing.headers import Collected
 from hookd.signing.scheme import Scheme
 from hookd.text import one_line
@@ -25,18 +26,12 @@ Repair = tuple[str, Collected]
 """What was done, in words, and the headers that come of it."""
 
 
-def needed(row: Scheme) -> list[str]:
-    """Name the headers without which a request can't be verified, the one with the proof first."""
-    return [name for name in (row.header, row.id_header, row.timestamp_header) if name is not None]
-
-
 def repairs(row: Scheme, headers: Collected) -> Iterator[Repair]:
     """Answer the headers as they may have been, the least changed first; none where one is not there at all."""
-    names = needed(row)
-    options = [list(_values(name, headers)) for name in names]
+    options = [list(_values(name, headers)) for name in row.needed]
     for chosen in islice(product(*options), MOST):
         done = [words for words, _ in chosen if words]
-        mended = {name.lower(): [value] for name, (_, value) in zip(names, chosen, strict=True)}
+        mended = {name.lower(): [value] for name, (_, value) in zip(row.needed, chosen, strict=True)}
         if done:
             yield " and ".join(done), {**headers, **mended}
 
@@ -76,24 +71,24 @@ def _plain(name: str) -> str:
     return _ADDED.sub("", name.lower().replace("_", "-"))
 
 
-def respelt(row: Scheme, secrets: Sequence[str], headers: Collected, body: bytes) -> Iterator[Repair]:
+def respelt(  # what is signed, each with its name
+    row: Scheme, secrets: Sequence[str], headers: Collected, body: bytes, url: str, method: str
+) -> Iterator[Repair]:
     """Answer the headers with a signature written as the scheme writes it, where it is right but for that."""
     given = headers.get(row.header.lower(), [])
     if not row.signed or len(given) != 1:
         return
     for secret in secrets:
-        right = _signed(row, secret, headers, body)
+        right = _signed(row, secret, headers, body, url, method)
         if right is not None and digests(given[0]) & digests(right):
             yield _difference(row, given[0], right), {**headers, row.header.lower(): [right]}
 
 
-def _signed(row: Scheme, secret: str, headers: Collected, body: bytes) -> str | None:
+def _signed(row: Scheme, secret: str, headers: Collected, body: bytes, url: str, method: str) -> str | None:
     """Answer what the request's signature should have been; None where that can't be said."""
-    event_id = headers.get(row.id_header.lower(), [""])[0] if row.id_header else ""
-    timestamp = headers.get(row.timestamp_header.lower(), [""])[0] if row.timestamp_header else "0"
     try:
-        return row.sign([secret], body, event_id, int(timestamp))[row.header]
-    except ValueError:
+        return row.proof(secret, headers, body, url, method)
+    except (SignatureError, ValueError):
         return None
 
 

@@ -1,30 +1,55 @@
 """A scheme: how a request proves with a secret that it is authentic, and how that proof is checked."""
 
-import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
 
 from hookd.errors import SignatureError
 from hookd.model import Field
-from hookd.signing.fields import find
+from hookd.signing.fields import Fields
 from hookd.signing.headers import Collected, Headers, collect, only
+from hookd.signing.proof import MakeKey
 from hookd.signing.reason import Reason
 
-_ID = re.compile(r"[!-\-/-~]+")
-"""Visible ASCII without the dot: with one, bytes could move between the id, the timestamp and the body."""
+UNITS: Final[Mapping[str, int]] = {"s": 1000, "ms": 1}
+"""How many milliseconds a timestamp counts in."""
 
-_SECONDS = re.compile(r"[0-9]{1,15}")
+TOLERANCE: Final = 300_000
+"""How far a timestamp may be from now where nothing else is usual, in milliseconds: Standard Webhooks' five minutes."""
+BODY: Final = b"%(body)b"
+URL: Final = b"%(url)b"
+ID: Final = b"%(id)b"
+SPELT: Final[Mapping[str, str]] = {".": "a dot", ":": "a colon"}
+VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F)))
+
+_VISIBLE: Final = re.compile(r"[!-~]+")
+_DIGITS: Final = re.compile(r"[0-9]{1,15}")
+_IN_TEMPLATE: Final = re.compile(rb"%\([a-z]+\)b")
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What an authentic request says. `timestamp` is in seconds since 1970; None is what the scheme lacks."""
 
     id: str | None
     type: str | None
     timestamp: int | None
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where a request says when it was sent."""
+
+    place: str
+    """`header`, `entry` (one of those in the header with the proof) or `body`."""
+    name: str
+    """The header's name, what the entry begins with, or the path in a JSON body."""
+    unit: str = "s"
+    """`s` or `ms` since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,40 +63,104 @@ class Scheme:
     header: str
     """The header that carries the proof: a signature, or the token itself."""
     separator: str | None = None
-    """What stands between several proofs in that header; None where it carries one alone."""
-    prefix: bytes = b""
-    """What stands before each proof."""
-    prove: Callable[[bytes, bytes], bytes]
-    """Makes the proof from a key and the signed content."""
-    key: Callable[[str], bytes]
+    """What stands between several entries in that header; None where it carries one proof alone."""
+    key: MakeKey
     """Makes the key from a secret; ValueError where it is not one of this scheme."""
     signed: bytes = b""
-    """The signed content, over `id`, `timestamp` and `body`; empty where nothing is signed."""
-    id_header: str | None = None
-    timestamp_header: str | None = None
-    tolerance: int = 300_000
-    """How far the timestamp may be from now, in the past and in the future, in milliseconds."""
+    """The signed content, over `id`, `timestamp`, `url` and `body`; empty where nothing is signed."""
+    id: Field | None = None
+    """Where a request names itself, so that a repetition is known as one."""
     type: Field | None = None
     """Where a request names its event's type."""
+    timestamp: Stamp | None = None
+    """Where a request says when it was sent; None where it does not, and may be repeated at any time."""
+    tolerance: int = TOLERANCE
+    """How far the timestamp may be from now, in the past and in the future, in milliseconds."""
+    otherwise: "Scheme | None" = None
+    """What a request without `header` is judged by: the same, under other names."""
+    handshake: str | None = None
+    """What the sender asks before it sends, by the name of the answer in hookd.handshake."""
+    silent: bool = False
+    """Whether the sender expects an answer without a body."""
 
-    def sign(self, secrets: Sequence[str], body: bytes, event_id: str, timestamp: int) -> dict[str, str]:
+    @property
+    def several(self) -> bool:
+        """Whether a request can carry the proofs of several secrets."""
+        return self.separator is not None
+
+    @property
+    def signs_url(self) -> bool:
+        """Whether the address is part of what is signed, and has to be known."""
+        return URL in self.signed
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The headers that are set by what signs, in lower case."""
+        stamp = (self.timestamp.name,) if self.timestamp is not None and self.timestamp.place == "header" else ()
+        fields = [field.name for field in (self.id, self.type) if field is not None and field.place == "header"]
+        return frozenset(name.lower() for name in (self.header, *stamp, *fields))
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The headers without which no request can be verified, the one with the proof first."""
+        signed_id = (self.id.name,) if self.id is not None and ID in self.signed else ()
+        stamp = (self.timestamp.name,) if self.timestamp is not None and self.timestamp.place == "header" else ()
+        return (self.header, *signed_id, *stamp)
+
+    @property
+    def dated(self) -> str:
+        """Where a request says when it was sent, for people."""
+        if self.timestamp is None:
+            return "timestamp"
+        place = {"entry": f" in {self.header}", "body": " in the body"}.get(self.timestamp.place, "")
+        return self.timestamp.name.rstrip("=") + place
+
+    def form(self, headers: Collected) -> "Scheme":
+        """Answer the one of its two forms that a request has."""
+        other = self.otherwise
+        if other is None or self.header.lower() in headers or other.header.lower() not in headers:
+            return self
+        return other
+
+    def reads(self, headers: Collected) -> frozenset[str]:  # noqa: ARG002 - what others need
+        """Name the headers, in lower case, that a request may be judged by, or named."""
+        return self.names if self.otherwise is None else self.names | self.otherwise.names
+
+    def address(self, url: str, body: bytes, content_type: str) -> str:  # noqa: ARG002 - what others need
+        """Answer where a request to `url` is sent and what it signs, which is the same unless a scheme adds to it."""
+        return url
+
+    def sign(
+        self,
+        secrets: Sequence[str],
+        body: bytes,
+        event_id: str,
+        timestamp: int,
+        *,
+        url: str | None = None,
+        method: str = "POST",  # noqa: ARG002 - what others need
+        event_type: str | None = None,
+    ) -> dict[str, str]:
         """Answer the headers that prove `body`, by every secret or, where only one proof fits, by the first.
 
-        A ValueError tells of an id or a secret that can't be used, or of none.
+        A ValueError tells of an id, a type or a secret that can't be used, or of none, or of a missing `url`.
         """
-        if not secrets:
-            raise ValueError(f"no secret to sign with, for the scheme {self.name}")
-        headers: dict[str, str] = {}
-        if self.id_header is not None:
-            headers[self.id_header] = _checked_id(event_id)
-        if self.timestamp_header is not None:
-            headers[self.timestamp_header] = str(timestamp)
-        content = self._content(event_id, str(timestamp), body)
-        if self.separator is None:
-            headers[self.header] = self._proof(secrets[0], content).decode("ascii")
-        else:
-            proofs = [self.prefix + self.prove(self.key(secret), content) for secret in secrets]
-            headers[self.header] = self.separator.encode().join(proofs).decode("ascii")
+        if not secrets or (url is None and URL in self.signed):
+            raise self._missing(secrets)
+        headers = self._names(event_id, event_type)
+        stamp, entries = "", []
+        if self.timestamp is not None:
+            stamp = str(timestamp) if self.timestamp.unit == "s" else f"{timestamp}000"
+            if self.timestamp.place == "header":
+                headers[self.timestamp.name] = stamp
+            elif self.timestamp.place == "entry":
+                entries.append(self.timestamp.name + stamp)
+        contents = self._contents(event_id, stamp, body, url or "")
+        if not contents:
+            raise ValueError(f"the scheme {self.name} can't sign this body for this address")
+        for secret in secrets if self.separator else secrets[:1]:
+            entries.append(self.key(secret).prove(contents[0]).decode("ascii"))  # noqa: PERF401 - it is the faster
+        headers[self.header] = self.separator.join(entries) if self.separator else entries[0]
         return headers
 
     def verify(
@@ -81,78 +170,182 @@ class Scheme:
         body: bytes,
         now: int,
         tolerance: int | None = None,
+        *,
+        url: str | None = None,
+        method: str = "POST",
     ) -> Verified:
         """Answer what an authentic request says; SignatureError for any other, whatever its bytes.
 
-        `now` is in milliseconds since 1970, `tolerance` in milliseconds, None meaning the scheme's own. A
-        ValueError tells of a secret that is none of this scheme.
+        `now` is in milliseconds since 1970, `tolerance` in milliseconds, None meaning the scheme's own. `url` is the
+        whole address as the sender knows it. A ValueError tells of a secret that is none of this scheme, or of a
+        missing `url`.
         """
         if not secrets:
             raise SignatureError(Reason.NO_SECRET, f"no secret to verify with, for the scheme {self.name}")
+        if url is None and URL in self.signed:
+            raise self._missing(secrets)
         collected = collect(headers)
-        proofs = only(collected, self.header)
-        event_id = self._read_id(collected)
-        timestamp = self._read_timestamp(collected)
-        if timestamp is not None:
-            self._check_age(now - int(timestamp) * 1000, self.tolerance if tolerance is None else tolerance)
-        self._compare(proofs, secrets, self._content(event_id or "", timestamp or "", body))
+        row = self if self.otherwise is None else self.form(collected)
+        return row.judge(secrets, collected, body, now, tolerance, url or "", method)
+
+    def judge(
+        self,
+        secrets: Sequence[str],
+        headers: Collected,
+        body: bytes,
+        now: int,
+        tolerance: int | None,
+        url: str,
+        method: str,  # noqa: ARG002 - what others need
+    ) -> Verified:
+        """Verify a request, its headers collected; the signature first, and then its age."""
+        entries = self._entries(headers)
+        fields = Fields(headers, body)
+        event_id = self._signed_id(headers)
+        stamp = self._stamp(entries, headers)
+        contents = self._contents(event_id or "", stamp or "", body, url)
+        good = False
+        for secret in secrets:
+            for content in contents:
+                good |= self.key(secret).fits(content, entries)  # each, always
+        if not good:
+            raise self._mismatch(len(secrets))
+        sent_at = None
+        if self.timestamp is not None:
+            sent_at = int(stamp or self._stamp_in_body(fields)) * UNITS[self.timestamp.unit]
+            limit = self.tolerance if tolerance is None else tolerance
+            if abs(now - sent_at) > limit:
+                raise too_far(now - sent_at, limit)
         return Verified(
-            id=event_id,
-            type=find(self.type, collected, body) if self.type is not None else None,
-            timestamp=int(timestamp) if timestamp is not None else None,
+            id=fields.find(self.id) if event_id is None else event_id,
+            type=fields.find(self.type),
+            timestamp=sent_at // 1000 if sent_at is not None else None,
             body=body,
         )
 
-    def _content(self, event_id: str, timestamp: str, body: bytes) -> bytes:
-        return self.signed % {b"id": event_id.encode(), b"timestamp": timestamp.encode(), b"body": body}
+    def proof(
+        self,
+        secret: str,
+        headers: Collected,
+        body: bytes,
+        url: str,
+        method: str,  # noqa: ARG002 - what others need
+    ) -> str:
+        """Answer what stands in `header` where a request that came is signed with this secret.
 
-    def _proof(self, secret: str, content: bytes) -> bytes:
-        return self.prefix + self.prove(self.key(secret), content)
+        SignatureError where it lacks what is signed, ValueError where the secret can't sign it.
+        """
+        stamp = self._stamp(self._entries(headers), headers) or ""
+        contents = self._contents(self._signed_id(headers) or "", stamp, body, url)
+        if not contents:
+            raise ValueError(f"the scheme {self.name} can't sign this body for this address")
+        proof = self.key(secret).prove(contents[0]).decode("ascii")
+        is_entry = self.timestamp is not None and self.timestamp.place == "entry"
+        return f"{self.timestamp.name}{stamp}{self.separator}{proof}" if self.timestamp and is_entry else proof
 
-    def _read_id(self, headers: Collected) -> str | None:
-        if self.id_header is None:
+    def _missing(self, secrets: Sequence[str]) -> ValueError:
+        if not secrets:
+            return ValueError(f"no secret to sign with, for the scheme {self.name}")
+        return ValueError(f"the scheme {self.name} signs the address; expected its url")
+
+    def _names(self, event_id: str, event_type: str | None) -> dict[str, str]:
+        """Answer the headers that name the event, where the scheme has such."""
+        headers: dict[str, str] = {}
+        if self.id is not None and self.id.place == "header":
+            if (_ids(self.signed) or _VISIBLE).fullmatch(event_id) is None:
+                raise ValueError(f"expected an id of visible ASCII characters, at least one{_without(self.signed)}")
+            headers[self.id.name] = event_id
+        if event_type is not None and self.type is not None and self.type.place == "header":
+            if _VISIBLE.fullmatch(event_type) is None:
+                raise ValueError("expected a type of visible ASCII characters")
+            headers[self.type.name] = event_type
+        return headers
+
+    def _entries(self, headers: Collected) -> list[bytes]:
+        proofs = only(headers, self.header).encode("utf-8", "surrogatepass")
+        return proofs.split(self.separator.encode()) if self.separator else [proofs]
+
+    def _contents(self, event_id: str, stamp: str, body: bytes, url: str) -> Sequence[bytes]:
+        """Answer what may have been signed, the likeliest first; what hookd signs is that one."""
+        if self.signed == BODY:
+            return (body,)
+        parts = {b"id": event_id.encode(), b"timestamp": stamp.encode(), b"body": body}
+        if url:
+            parts[b"url"] = url.encode()
+        return (self.signed % parts,)
+
+    def _signed_id(self, headers: Collected) -> str | None:
+        """Answer the id where it is part of what is signed; any other is read once the request can be trusted."""
+        ids = _ids(self.signed) if self.id is not None else None
+        if self.id is None or ids is None:
             return None
-        event_id = only(headers, self.id_header)
-        if _ID.fullmatch(event_id) is None:
-            raise SignatureError(Reason.MALFORMED_HEADER, f"{self.id_header} is not visible ASCII without a dot")
+        event_id = only(headers, self.id.name)
+        if ids.fullmatch(event_id) is None:
+            detail = f"{self.id.name} is not of visible ASCII characters{_without(self.signed)}"
+            raise SignatureError(Reason.MALFORMED_HEADER, detail)
         return event_id
 
-    def _read_timestamp(self, headers: Collected) -> str | None:
-        if self.timestamp_header is None:
+    def _stamp(self, entries: Sequence[bytes], headers: Collected) -> str | None:
+        """Answer the timestamp as it stands in a header; one in the body is read once that can be trusted."""
+        if self.timestamp is None or self.timestamp.place == "body":
             return None
-        timestamp = only(headers, self.timestamp_header)
-        if _SECONDS.fullmatch(timestamp) is None:
-            raise SignatureError(
-                Reason.MALFORMED_HEADER, f"{self.timestamp_header} is not a number of seconds since 1970"
-            )
-        return timestamp
+        name = self.timestamp.name
+        stamp = only(headers, name) if self.timestamp.place == "header" else self._only_entry(name, entries)
+        if _DIGITS.fullmatch(stamp) is None:
+            raise _no_number(name)
+        return stamp
 
-    def _check_age(self, age: int, tolerance: int) -> None:
-        if age > tolerance:
-            raise SignatureError(Reason.TIMESTAMP_TOO_OLD, self._off(age, tolerance, "past"))
-        if -age > tolerance:
-            raise SignatureError(Reason.TIMESTAMP_TOO_NEW, self._off(-age, tolerance, "future"))
+    def _only_entry(self, name: str, entries: Sequence[bytes]) -> str:
+        beginning = name.encode()
+        found = [entry for entry in entries if entry.startswith(beginning)]
+        if len(found) != 1:
+            raise SignatureError(Reason.MALFORMED_HEADER, f"{self.header} has {len(found)} of {name}, expected one")
+        return found[0][len(beginning) :].decode("latin-1")
 
-    def _off(self, distance: int, tolerance: int, where: str) -> str:
-        return (
-            f"{self.timestamp_header} is {distance / 1000:.0f} s in the {where}, more than the tolerance of "
-            f"{tolerance / 1000:.0f} s: a replay, or a clock that is wrong"
-        )
+    def _stamp_in_body(self, fields: Fields) -> str:
+        name = self.timestamp.name if self.timestamp is not None else ""
+        stamp = fields.find(Field("body", name))
+        if stamp is None:
+            raise SignatureError(Reason.MISSING_TIMESTAMP, f"the body has no timestamp at {name}")
+        if _DIGITS.fullmatch(stamp) is None:
+            raise _no_number(name)
+        return stamp
 
-    def _compare(self, proofs: str, secrets: Sequence[str], content: bytes) -> None:
-        """Look for one good proof; an entry that is malformed, or of another kind, just is not one."""
-        expected = [self._proof(secret, content) for secret in secrets]
-        for entry in proofs.split(self.separator) if self.separator else [proofs]:
-            given = entry.encode("utf-8", "surrogatepass")
-            if any([hmac.compare_digest(given, proof) for proof in expected]):  # noqa: C419 - each, always
-                return
-        raise SignatureError(
+    def _mismatch(self, count: int) -> SignatureError:
+        return SignatureError(
             Reason.SIGNATURE_MISMATCH,
-            f"{self.header} fits none of the secrets ({len(secrets)}): another secret, or other bytes",
+            f"{self.header} fits none of the secrets ({count}): another secret, or other bytes",
         )
 
 
-def _checked_id(event_id: str) -> str:
-    if _ID.fullmatch(event_id) is None:
-        raise ValueError("expected an id of visible ASCII characters, at least one, without a dot")
-    return event_id
+def too_far(age: int, tolerance: int) -> SignatureError:
+    """Answer the refusal of what was sent so long ago, or will be where that is negative (both ms)."""
+    reason, where = (Reason.TIMESTAMP_TOO_OLD, "past") if age > 0 else (Reason.TIMESTAMP_TOO_NEW, "future")
+    return SignatureError(
+        reason,
+        f"the timestamp is {abs(age) / 1000:.0f} s in the {where}, more than the tolerance of "
+        f"{tolerance / 1000:.0f} s: a replay, or a clock that is wrong",
+    )
+
+
+def _no_number(name: str) -> SignatureError:
+    return SignatureError(Reason.MALFORMED_HEADER, f"{name} is not a number of seconds or milliseconds since 1970")
+
+
+@lru_cache
+def _ids(signed: bytes) -> re.Pattern[str] | None:
+    """Answer what an id may be: with a character that stands beside it, bytes could move out of it or in.
+
+    None where no id is signed.
+    """
+    if ID not in signed:
+        return None
+    return re.compile(f"[{re.escape(''.join(sorted(VISIBLE - _beside(signed))))}]+")
+
+
+def _without(signed: bytes) -> str:
+    return "".join(f", without {SPELT.get(character, character)}" for character in sorted(_beside(signed)))
+
+
+def _beside(signed: bytes) -> frozenset[str]:
+    return frozenset(_IN_TEMPLATE.sub(b"", signed).decode()) if ID in signed else frozenset()

@@ -299,11 +299,11 @@ class Store:
         self, identity: str, tenant: str | None, latest: int = 100
     ) -> tuple[DeliveryRecord, list[Attempt]]:
         """Answer a delivery with its latest attempts, oldest first, or raise NotFound."""
-        return await self._read(deliveries.delivery(Named(identity, tenant), latest))
+        return await self._read(deliveries.delivery(Named(identity, tenant), latest, self._clock()))
 
     async def deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[DeliveryRecord]:
         """List deliveries, newest first."""
-        return await self._read(deliveries.deliveries(wanted, page))
+        return await self._read(deliveries.deliveries(wanted, page, self._clock()))
 
     def retry(self, identity: str, tenant: str | None) -> asyncio.Future[DeliveryRecord]:
         """Put a delivery back at the start of its schedule, due now."""

@@ -153,7 +153,7 @@ def _destinations(context: Context, draft: Draft) -> Steps[Sequence[Destination]
 
 
 def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | HookdError]) -> Steps[None]:
-    sequences = yield Insert(SQL.insert_events, [_event_row(each.draft.event) for each in fresh])
+    sequences = yield Insert(SQL.insert_events, [_event_row(each.draft) for each in fresh])
     fan = [(each, sequence, to) for each, sequence in zip(fresh, sequences, strict=True) for to in each.destinations]
     last = yield from last_turns([_line(each.draft, to) for each, _, to in fan if _in_line(each.draft, to)])
     outbox = [_outbox_row(context, each.draft, sequence, destination, last) for each, sequence, destination in fan]
@@ -163,10 +163,11 @@ def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | 
             _hand_over(context, row, number, each, destination, answers)
 
 
-def _event_row(event: Event) -> Row:
+def _event_row(draft: Draft) -> Row:
+    event = draft.event
     return (
         event.id, event.tenant or "", event.type, event.origin.value, event.payload, event.content_type,
-        event.created_at, event.ordering_key,
+        event.created_at, event.ordering_key, draft.endpoints is not None,
     )  # fmt: skip
 
 

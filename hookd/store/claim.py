@@ -16,7 +16,7 @@ from hookd.store.statement import Each, Query, Steps, statements
 SQL = statements("claim")
 STOPPED = statements("record").stopped
 
-MOST_BYTES = 256 * 1024 * 1024
+MOST_BYTES = 64 * 1024 * 1024
 """Bytes of payloads that one claim may bring into memory; a single one may be longer."""
 
 

@@ -32,7 +32,7 @@ LONGEST_PAUSE = 5.0
 QUIET = 3
 """Turns of the event loop that bring no write, after which no more is waited for: a request takes two to become one."""
 
-GATHER = 0.005
+GATHER = 0.002
 """Seconds for which writes are gathered at the most, however many still come."""
 
 STALLED = 10.0

@@ -11,6 +11,7 @@ from hookd.errors import Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Delivery, Destination, Endpoint, EndpointState, Event, Handler, Origin, Status
 from hookd.policy.breaker import Tally
+from hookd.policy.filter import Subject, passes
 from hookd.policy.match import candidates, matches
 from hookd.store import rows
 from hookd.store.statement import Query, Row, Steps, statements
@@ -56,6 +57,8 @@ class Changes:
 
     claimed: list[Delivery] = field(default_factory=list)
     """Deliveries whose places are taken and whose attempts are to be made now."""
+    outdated: list[Delivery] = field(default_factory=list)
+    """What was claimed before its destination changed in the same transaction, and is to be put back."""
     held: list[Destination] = field(default_factory=list)
     """Whose places are taken, one entry for each; for some, the delivery is yet to be written."""
     due: dict[str, int] = field(default_factory=dict)
@@ -77,6 +80,12 @@ class Changes:
     def mark(self) -> "Changes":
         """Answer a copy, to come back to."""
         return Changes(**{each.name: copy(getattr(self, each.name)) for each in fields(self)})
+
+    def touch(self, lane: str) -> None:
+        """Note that a lane's destination has changed, or that something that is being sent is to stop."""
+        self.touched.add(lane)
+        self.outdated += [delivery for delivery in self.claimed if delivery.destination.id == lane]
+        self.claimed = [delivery for delivery in self.claimed if delivery.destination.id != lane]
 
     def make_due(self, lane: str, at: int) -> None:
         """Note that a lane has a row due at `at`."""
@@ -131,7 +140,10 @@ class Directory:
             raise
 
     def match(self, event: Event) -> Steps[list[Destination]]:
-        """Answer every destination that subscribes to an event: handlers first, then endpoints of its tenant."""
+        """Answer every destination that gets an event: handlers first, then endpoints of its tenant.
+
+        They subscribe to its type, and it passes their filters.
+        """
         found: list[Destination] = [
             handler for handler in self.handlers.values() if matches(handler.event_types, event.type, event.origin)
         ]
@@ -139,7 +151,8 @@ class Directory:
             destination = yield from self.find(identity)
             if destination is not None:
                 found.append(destination)
-        return found
+        subject = Subject(event.type, event.payload)
+        return [each for each in found if each.filter is None or passes(each.filter, subject)]
 
     def _subscribers(self, tenant: str | None, event_type: str, origin: Origin) -> Steps[tuple[str, ...]]:
         key = (tenant, event_type, origin)
@@ -189,7 +202,7 @@ class Context:
 
     def learn(self, destination: Destination) -> None:
         """Let what a destination now allows be effective at once."""
-        self.changes.touched.add(destination.id)
+        self.changes.touch(destination.id)
         if self.room is not None:
             self.room.learn(destination)
 

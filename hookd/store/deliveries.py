@@ -10,7 +10,7 @@ from hookd.model import Attempt, Endpoint, EndpointState, Status
 from hookd.store import rows
 from hookd.store.context import Context
 from hookd.store.endpoints import Named
-from hookd.store.order import Line, next_turn, settle
+from hookd.store.order import Line, settle
 from hookd.store.page import Listing, Page, cut
 from hookd.store.statement import Query, Row, Steps, statements
 
@@ -19,7 +19,10 @@ SQL = statements("deliveries")
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
-    """What is on record of a delivery; `next_attempt_at` (epoch ms) where it is pending."""
+    """What is on record of a delivery; `next_attempt_at` (epoch ms) where it is pending.
+
+    `reason` is why it is where it is: on record, or of one that is due and waits, what its endpoint keeps it for.
+    """
 
     id: str
     event: str
@@ -64,7 +67,7 @@ CONDITIONS = {
 }
 
 
-def page_query(wanted: DeliveryFilter, page: Page) -> Query:
+def page_query(wanted: DeliveryFilter, page: Page, now: int) -> Query:
     """Build the query for one page of the deliveries that a filter lets through."""
     parameters = {
         "status": wanted.status,
@@ -80,12 +83,12 @@ def page_query(wanted: DeliveryFilter, page: Page) -> Query:
     if wanted.status not in (None, Status.DELIVERED):
         conditions.append(OPEN)
     conditions.append(f"outbox.{page.order}".replace("BY s", "BY outbox.s"))
-    return Query(f"{SQL.columns} WHERE {' AND '.join(conditions)}", used | page.parameters)
+    return Query(f"{SQL.columns} WHERE {' AND '.join(conditions)}", used | page.parameters | {"now": now})
 
 
-def deliveries(wanted: DeliveryFilter, page: Page) -> Steps[Listing[DeliveryRecord]]:
-    """List deliveries, newest first."""
-    found = yield page_query(wanted, page)
+def deliveries(wanted: DeliveryFilter, page: Page, now: int) -> Steps[Listing[DeliveryRecord]]:
+    """List deliveries as they are now (epoch ms), newest first."""
+    found = yield page_query(wanted, page, now)
     kept, older, newer = cut(page, found)
     return Listing([_record(row) for row in kept], older, newer)
 
@@ -106,11 +109,11 @@ def _record(row: Row) -> DeliveryRecord:
     )
 
 
-def delivery(named: Named, latest: int) -> Steps[tuple[DeliveryRecord, list[Attempt]]]:
-    """Answer a delivery with its latest attempts, oldest first, or raise NotFound."""
+def delivery(named: Named, latest: int, now: int) -> Steps[tuple[DeliveryRecord, list[Attempt]]]:
+    """Answer a delivery as it is now (epoch ms) with its latest attempts, oldest first, or raise NotFound."""
     sequence = (yield from _locate(named)).sequence
     found = yield Query(SQL.attempts, {"delivery": sequence, "latest": latest})
-    return (yield from _reread(sequence)), [rows.attempt(row) for row in reversed(found)]
+    return (yield from _reread(sequence, now)), [rows.attempt(row) for row in reversed(found)]
 
 
 class _Located(NamedTuple):
@@ -129,8 +132,8 @@ def _locate(named: Named) -> Steps[_Located]:
     return _Located(sequence, Status(status), Line(endpoint, ordering_key))
 
 
-def _reread(sequence: int) -> Steps[DeliveryRecord]:
-    found = yield Query(f"{SQL.columns} WHERE outbox.sequence = :sequence", {"sequence": sequence})
+def _reread(sequence: int, now: int) -> Steps[DeliveryRecord]:
+    found = yield Query(f"{SQL.columns} WHERE outbox.sequence = :sequence", {"sequence": sequence, "now": now})
     return _record(found[0])
 
 
@@ -155,14 +158,13 @@ def _retry(context: Context, named: Named) -> Steps[DeliveryRecord]:
         raise Conflict(f"{lane} does not exist any more")
     if isinstance(destination, Endpoint) and destination.state is EndpointState.DISABLED:
         raise Conflict(f"{lane} is disabled: {destination.state_reason}; set its state to active first")
-    turn = (yield from next_turn(line)) if destination.ordered else None
-    parameters = {"sequence": sequence, "now": context.now, "ordering_key": line.ordering_key, "turn": turn}
-    yield Query(SQL.retry, parameters)
+    parameters = {"sequence": sequence, "now": context.now, "ordering_key": line.ordering_key}
+    yield Query(SQL.retry, parameters | {"ordered": destination.ordered})
     if destination.ordered:
         yield from settle(context, [line])
     else:
         context.make_due(destination)
-    return (yield from _reread(sequence))
+    return (yield from _reread(sequence, context.now))
 
 
 def cancel(context: Context, named: Sequence[Named]) -> Steps[list[DeliveryRecord | HookdError]]:
@@ -187,5 +189,5 @@ def _cancel(context: Context, named: Named) -> Steps[DeliveryRecord]:
         yield from settle(context, [line])
     elif status is Status.SENDING:
         yield Query(SQL.stop, parameters)
-        context.changes.touched.add(line.endpoint)
-    return (yield from _reread(sequence))
+        context.changes.touch(line.endpoint)
+    return (yield from _reread(sequence, context.now))

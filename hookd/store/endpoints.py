@@ -12,6 +12,7 @@ from hookd.store.order import arrange
 from hookd.store.page import Listing, Page, cut
 from hookd.store.statement import Many, Query, Steps, statements
 from hookd.store.vault import Vault
+from hookd.units import format_time
 
 SQL = statements("endpoints")
 DELIVERIES = statements("deliveries")
@@ -87,7 +88,7 @@ def _store(context: Context, before: Endpoint, after: Endpoint) -> Steps[Endpoin
     if woken:
         after = replace(after, failing_since=None, failing_attempts=0)
     if woken or after.url != before.url:
-        return (yield from hasten(context, after))
+        return (yield from _hasten(context, before, after))
     yield from _update(context, after)
     return after
 
@@ -97,20 +98,39 @@ def _update(context: Context, endpoint: Endpoint) -> Steps[None]:
     context.directory.put(endpoint)
 
 
-def hasten(context: Context, endpoint: Endpoint) -> Steps[Endpoint]:
+def _hasten(context: Context, before: Endpoint, after: Endpoint) -> Steps[Endpoint]:
     """Make all that waits for an endpoint due now, whatever its breaker said, and store the endpoint as it then is."""
-    endpoint = replace(endpoint, breaker=Breaker())
-    yield from _update(context, endpoint)
-    yield Query(DELIVERIES.hasten, {"endpoint": endpoint.id, "now": context.now})
-    context.make_due(endpoint)
-    return endpoint
+    after = replace(after, breaker=Breaker())
+    yield from _update(context, after)
+    yield Query(DELIVERIES.hasten, {"endpoint": after.id, "now": context.now})
+    yield Query(DELIVERIES.hasten_held, {"endpoint": after.id, "now": context.now})
+    context.make_due(after)
+    yield from closed(context, before, after)
+    return after
+
+
+def closed(context: Context, before: Endpoint, after: Endpoint) -> Steps[None]:
+    """Where an endpoint's breaker was open, tell whoever was told so that it is no more, and count anew.
+
+    `failing_since` is that of `hookd.endpoint.failing`, so that the two can be matched.
+    """
+    if before.breaker.opened_at is None:
+        return
+    context.directory.tallies.pop(after.id, None)
+    context.changes.recovered.append(after.id)
+    if before.breaker.told:
+        since = format_time(before.failing_since or before.breaker.opened_at)
+        told = {"endpoint": after.id, "url": after.url, "failing_since": since}
+        yield from accept(context, [operational(context, after.tenant, "hookd.endpoint.recovered", told)])
 
 
 def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = True) -> Steps[Endpoint]:
     """Disable an endpoint: what waits is cancelled, what is being sent is not tried again, subscribers are told.
 
-    They are told nothing where a delivery of an operational event is the cause: such deliveries cause no others.
+    They are told nothing where a delivery of an operational event is the cause, since such deliveries cause no others;
+    but who was told that it is failing is told how that ended.
     """
+    tell = tell or endpoint.breaker.told
     endpoint = replace(
         endpoint,
         state=EndpointState.DISABLED,
@@ -130,7 +150,7 @@ def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = T
 
 def cancel_waiting(context: Context, identity: str, reason: str) -> Steps[None]:
     """Cancel what waits for a destination; what is being sent is cancelled unless its attempt succeeds."""
-    context.changes.touched.add(identity)
+    context.changes.touch(identity)
     parameters = {"endpoint": identity, "reason": reason, "now": context.now}
     waiting = yield Query(DELIVERIES.count_waiting, {"endpoint": identity})
     context.changes.concluded[Status.CANCELLED] += waiting[0][0]
@@ -161,7 +181,7 @@ def hasten_all(context: Context, identities: Sequence[str]) -> Steps[list[None]]
     for identity in identities:
         endpoint = yield from context.directory.find(identity)
         if isinstance(endpoint, Endpoint):
-            yield from hasten(context, endpoint)
+            yield from _hasten(context, endpoint, endpoint)
     return [None] * len(identities)
 
 

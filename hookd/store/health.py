@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hookd.model import Breaker, Destination, Endpoint, EndpointState, Outcome
+from msgspec import structs
+
+from hookd.model import Destination, Endpoint, EndpointState, Outcome
 from hookd.policy import breaker, failing
 from hookd.policy.breaker import Tally
 from hookd.policy.failing import Failing
 from hookd.policy.retry import GONE, LONGEST_RETRY_AFTER
 from hookd.store.accept import accept, operational
 from hookd.store.context import Context
-from hookd.store.endpoints import disable
+from hookd.store.endpoints import closed, disable
 from hookd.store.result import Result
 from hookd.store.statement import Many, Steps, statements
 from hookd.units import format_duration, format_time
@@ -37,7 +39,8 @@ def judge(context: Context, results: Sequence[Result], destinations: dict[str, D
 
 def _health(endpoint: Endpoint) -> tuple[int | None, ...]:
     lane = endpoint.breaker
-    return endpoint.failing_since, endpoint.failing_attempts, lane.opened_at, lane.openings, lane.blocked_until
+    failing = endpoint.failing_since, endpoint.failing_attempts
+    return *failing, lane.opened_at, lane.openings, lane.blocked_until, lane.told
 
 
 def _is_as_ever(endpoint: Endpoint, result: Result) -> bool:
@@ -54,18 +57,22 @@ def _count(context: Context, endpoint: Endpoint, result: Result) -> Tally:
     return tally
 
 
-def _after(context: Context, endpoint: Endpoint, result: Result, tally: Tally) -> Steps[Endpoint]:
+def _after(context: Context, before: Endpoint, result: Result, tally: Tally) -> Steps[Endpoint]:
     success = result.attempt.outcome is Outcome.SUCCESS
-    before = Failing(endpoint.failing_since, endpoint.failing_attempts)
-    health = failing.after(before, success=success, now=context.now)
-    endpoint = replace(endpoint, failing_since=health.since, failing_attempts=health.attempts)
+    health = failing.after(Failing(before.failing_since, before.failing_attempts), success=success, now=context.now)
+    endpoint = replace(before, failing_since=health.since, failing_attempts=health.attempts)
     context.directory.put(endpoint)
     if endpoint.state is EndpointState.DISABLED:
         return endpoint
     reason = None if success else _reason_to_disable(endpoint, result, context.now)
     if reason is not None:
         return (yield from disable(context, endpoint, reason, tell=result.reportable))
-    return (yield from _switch(context, endpoint, result, tally))
+    endpoint = _switched(context, endpoint, result, tally)
+    if endpoint.breaker.opened_at is None:
+        yield from closed(context, before, endpoint)
+    elif before.breaker.opened_at is None:
+        yield from _tell(context, endpoint, result)
+    return endpoint
 
 
 def _reason_to_disable(endpoint: Endpoint, result: Result, now: int) -> str | None:
@@ -77,8 +84,8 @@ def _reason_to_disable(endpoint: Endpoint, result: Result, now: int) -> str | No
     return None
 
 
-def _switch(context: Context, endpoint: Endpoint, result: Result, tally: Tally) -> Steps[Endpoint]:
-    """Open or close the endpoint's breaker, and tell of it."""
+def _switched(context: Context, endpoint: Endpoint, result: Result, tally: Tally) -> Endpoint:
+    """Answer the endpoint with its breaker opened or closed as the result asks for, and let its lane know."""
     before, attempt = endpoint.breaker, result.attempt
     if attempt.outcome is Outcome.SUCCESS:
         after = breaker.after_success(before, context.now)
@@ -93,27 +100,21 @@ def _switch(context: Context, endpoint: Endpoint, result: Result, tally: Tally) 
         )
     if after == before:
         return endpoint
+    if before.opened_at is None and after.opened_at is not None:
+        after = structs.replace(after, told=result.reportable)
     endpoint = replace(endpoint, breaker=after)
     context.directory.put(endpoint)
     context.learn(endpoint)  # what is claimed ahead may have to wait as well
-    if after.opened_at is None and before.opened_at is not None:
-        context.directory.tallies.pop(endpoint.id, None)
+    if before.opened_at is not None and after.opened_at is None:
         context.make_due(endpoint)
-    if (after.opened_at is None) != (before.opened_at is None):
-        yield from _tell(context, endpoint, before, result)
     return endpoint
 
 
-def _tell(context: Context, endpoint: Endpoint, before: Breaker, result: Result) -> Steps[None]:
-    """Publish `hookd.endpoint.failing` or `hookd.endpoint.recovered`, and let the log know."""
-    told = {"endpoint": endpoint.id, "url": endpoint.url}
-    if endpoint.breaker.opened_at is None:
-        name = "recovered"
-        context.changes.recovered.append(endpoint.id)
-        told |= {"failing_since": format_time(before.opened_at or context.now)}
-    else:
-        name, error = "failing", result.attempt.error or result.attempt.outcome.value
-        context.changes.failing[endpoint.id] = error
-        told |= {"last_error": error, "failing_since": format_time(endpoint.failing_since or context.now)}
-    if result.reportable:
-        yield from accept(context, [operational(context, endpoint.tenant, f"hookd.endpoint.{name}", told)])
+def _tell(context: Context, endpoint: Endpoint, result: Result) -> Steps[None]:
+    """Let the log know that a breaker has opened, and its subscribers, unless an operational event was the cause."""
+    error = result.attempt.error or result.attempt.outcome.value
+    context.changes.failing[endpoint.id] = error
+    if endpoint.breaker.told:
+        since = format_time(endpoint.failing_since or context.now)
+        told = {"endpoint": endpoint.id, "url": endpoint.url, "last_error": error, "failing_since": since}
+        yield from accept(context, [operational(context, endpoint.tenant, "hookd.endpoint.failing", told)])

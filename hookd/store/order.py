@@ -32,18 +32,12 @@ def is_ordered(destination: Destination | None) -> bool:
 
 
 def last_turns(lines: Sequence[Line]) -> Steps[dict[Line, int]]:
-    """Answer the last turn in each line where any delivery waits, or is being sent."""
+    """Answer the last turn in each line where any delivery waits, or is being sent; a retried one's counts as 0."""
     if not lines:
         return {}
     found = yield Many(SQL.last_turns, lines)
     last = {Line(lane, key): [turn for turn in turns if turn is not None] for lane, key, *turns in found}
-    return {line: max(turns) for line, turns in last.items() if turns}
-
-
-def next_turn(line: Line) -> Steps[int]:
-    """Answer the turn that comes before all others in a line."""
-    found = yield Query(SQL.first_turn, line._asdict())
-    return (found[0][0] or 0) - 1
+    return {line: max(0, *turns) for line, turns in last.items() if turns}
 
 
 def settle(context: Context, lines: Iterable[Line]) -> Steps[None]:

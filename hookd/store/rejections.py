@@ -63,7 +63,8 @@ def keep(context: Context, asked: Sequence[Kept]) -> Steps[list[None]]:  # noqa:
 def _row(rejection: Rejection) -> Row:
     return (
         rejection.id, rejection.source, rejection.tenant or "", rejection.reason, rejection.cause,
-        rejection.received_at, rejection.size, text(rejection.headers), rejection.body,
+        rejection.received_at, rejection.method, rejection.target, rejection.size, text(rejection.headers),
+        rejection.body,
     )  # fmt: skip
 
 
@@ -95,9 +96,11 @@ def rejection(named: Named) -> Steps[Rejection]:
         cause=row[4],
         event=row[5],
         received_at=row[6],
-        size=row[7],
-        headers=_headers(row[8]),
-        body=row[9],
+        method=row[7],
+        target=row[8],
+        size=row[9],
+        headers=_headers(row[10]),
+        body=row[11],
     )
 
 

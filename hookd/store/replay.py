@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hookd.errors import Conflict, HookdError
 from hookd.model import Endpoint, EndpointState, Origin, Status
+from hookd.policy.filter import Subject, passes
 from hookd.policy.match import matches
 from hookd.store.context import Context
 from hookd.store.endpoints import read
@@ -16,6 +17,8 @@ INSERT = statements("accept").insert_outbox
 
 AT_ONCE = 250
 """Events that are looked at in one transaction."""
+FILTERED_AT_ONCE = 50
+"""As many where each payload may have to be read and parsed."""
 
 MISSED = frozenset({Status.FAILED, Status.CANCELLED})
 
@@ -63,6 +66,7 @@ class _Candidate:
     origin: Origin
     ordering_key: str
     created_at: int
+    addressed: bool
     delivery: int | None
     status: Status | None
 
@@ -89,24 +93,27 @@ def _replay(context: Context, step: Step) -> Steps[Stepped]:
     endpoint = yield from read(context, wanted.endpoint, wanted.tenant)
     if endpoint.state is EndpointState.DISABLED:
         raise Conflict(f"{endpoint.id} is disabled: {endpoint.state_reason}; set its state to active first")
+    limit = AT_ONCE if endpoint.filter is None else FILTERED_AT_ONCE
     parameters = {
         "endpoint": endpoint.id,
         "tenant": endpoint.tenant or "",
         "after": step.after,
         "last": step.last,
-        "limit": AT_ONCE,
+        "limit": limit,
     }
     found = [_candidate(row) for row in (yield Query(SQL.candidates, parameters))]
     chosen = [each for each in found if _is_wanted(each, wanted, endpoint)]
+    if endpoint.filter is not None:
+        chosen = yield from _passing(endpoint.filter, chosen)
     if chosen and not wanted.dry_run:
         yield from _queue(context, endpoint, chosen)
-    return Stepped(len(chosen), found[-1].event if len(found) == AT_ONCE else None)
+    return Stepped(len(chosen), found[-1].event if len(found) == limit else None)
 
 
 def _candidate(row: Row) -> _Candidate:
-    event, event_type, origin, ordering_key, created_at, delivery, status = row
+    event, event_type, origin, ordering_key, created_at, addressed, delivery, status = row
     known = None if status is None else Status(status)
-    return _Candidate(event, event_type, Origin(origin), ordering_key, created_at, delivery, known)
+    return _Candidate(event, event_type, Origin(origin), ordering_key, created_at, bool(addressed), delivery, known)
 
 
 def _is_wanted(candidate: _Candidate, wanted: Replay, endpoint: Endpoint) -> bool:
@@ -116,7 +123,19 @@ def _is_wanted(candidate: _Candidate, wanted: Replay, endpoint: Endpoint) -> boo
         return False
     if candidate.status is not None:
         return candidate.status in wanted.statuses
-    return matches(endpoint.event_types, candidate.type, candidate.origin)
+    return not candidate.addressed and matches(endpoint.event_types, candidate.type, candidate.origin)
+
+
+def _passing(text: str, chosen: Sequence[_Candidate]) -> Steps[list[_Candidate]]:
+    """Answer those that pass a filter, and those that the endpoint has got already; one payload is read at a time."""
+    passing = []
+    for each in chosen:
+        if each.delivery is None:
+            ((payload,),) = yield Query(SQL.payload, {"sequence": each.event})
+            if not passes(text, Subject(each.type, payload)):
+                continue
+        passing.append(each)
+    return passing
 
 
 def _queue(context: Context, endpoint: Endpoint, chosen: Sequence[_Candidate]) -> Steps[None]:

@@ -38,6 +38,7 @@ def endpoint_row(endpoint: Endpoint, vault: Vault) -> dict[str, Any]:
         "timeout": endpoint.timeout,
         "retry": None if endpoint.retry is None else text(endpoint.retry),
         "metadata": text(endpoint.metadata),
+        "filter": endpoint.filter,
         "state": endpoint.state,
         "state_reason": endpoint.state_reason,
         "state_since": endpoint.state_since,
@@ -46,6 +47,8 @@ def endpoint_row(endpoint: Endpoint, vault: Vault) -> dict[str, Any]:
         "opened_at": endpoint.breaker.opened_at,
         "openings": endpoint.breaker.openings,
         "blocked_until": endpoint.breaker.blocked_until,
+        "format": endpoint.format,
+        "told_failing": endpoint.breaker.told,
         "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
         **_encrypted(endpoint, vault.first),
@@ -89,7 +92,9 @@ def endpoint(row: Row, vault: Vault) -> Endpoint:
         updated_at=row[20],
         rate_limit=None if row[22] is None else parse_rate(row[22]),
         ordered=bool(row[23]),
-        breaker=Breaker(row[24], row[25], row[26]),
+        breaker=Breaker(row[24], row[25], row[26], bool(row[27])),
+        filter=row[28],
+        format=row[29],
     )
 
 

@@ -16,7 +16,7 @@ import aiosqlite
 
 from hookd.errors import StartError
 from hookd.store.examine import damaged, examine
-from hookd.store.files import is_damage, named, words
+from hookd.store.files import PRIVATE, is_damage, named, words
 from hookd.store.statement import Each, Insert, Many, Query, Row, Steps
 
 P = ParamSpec("P")
@@ -61,6 +61,7 @@ class FileLock:
     def __init__(self, path: Path, mark: str) -> None:
         self._path = _lock_path(path)
         try:
+            self._path.touch(PRIVATE)
             self._file = self._path.open("a+")
         except FileNotFoundError:
             raise StartError(f"[store] url: there is no folder {path.parent}; make it, or set another path") from None

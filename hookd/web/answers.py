@@ -7,10 +7,10 @@ import msgspec
 from aiohttp import web
 
 from hookd.model import Attempt, Breaker, Endpoint, Event, Rejection
+from hookd.parse import is_json
 from hookd.policy import breaker
 from hookd.store import DeliveryRecord, EventRecord, RejectionRecord
 from hookd.units import format_time
-from hookd.web.body import is_json
 from hookd.web.definition import MASK, definition
 
 Document = dict[str, object]

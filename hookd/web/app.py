@@ -75,11 +75,12 @@ def _elsewhere(box: SiteBox, services: Services) -> Handler:
 
 def _sources(box: SiteBox, services: Services) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
-        source = box.site.sources.get(request.path)
+        site = box.site
+        source = site.sources.get(request.path)
         if source is None:
             raise nothing_here(request.path)
         _expect_running(services)
-        return await inbound.receive(request, source, services)
+        return await inbound.receive(request, source, site, services)
 
     return serve
 

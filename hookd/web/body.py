@@ -1,32 +1,19 @@
 """Request bodies: read up to a limit, and split a JSON object into members whose bytes stay as they came."""
 
 import json
-import re
 from http import HTTPStatus
-from typing import NamedTuple
 
 from aiohttp import web
 
 from hookd.errors import Fault, InvalidInput, Unavailable
-from hookd.parse import parse, refuse_constant
+from hookd.members import Member, NotSplit, split
 from hookd.web.problems import RequestError, pointer, unreadable
-
-MOST_MEMBERS = 1000
-"""Members of a body's object: many more than any route knows, since each takes time, and each may be a fault."""
-
 
 SHORT = 64 * 1024
 """Bytes of a body that always find room while the rest of it is coming; few webhooks are longer."""
 
 MOST_COMING = 256 * 1024 * 1024
 """Bytes of longer bodies that are coming; the last to grow may pass that mark, or a very long one would never fit."""
-
-
-class Member(NamedTuple):
-    """A member of a JSON object: the bytes of its value as the caller wrote them, and what they mean."""
-
-    raw: bytes
-    value: object
 
 
 class Bodies:
@@ -89,20 +76,14 @@ def members(body: bytes) -> dict[str, Member]:
     """
     text = _decoded(body)
     try:
-        return _members(text)
+        return split(text)
+    except NotSplit as error:
+        where = pointer() if error.name is None else pointer(error.name)
+        raise InvalidInput(Fault(where, str(error))) from None
     except json.JSONDecodeError as error:
         raise unreadable(f"the body is not JSON: {error.msg} (at character {error.pos})") from None
     except RecursionError:
         raise unreadable("the body is nested too deeply") from None
-
-
-def is_json(body: bytes) -> bool:
-    """Say whether these bytes are one JSON value (RFC 8259)."""
-    try:
-        parse(body)
-    except ValueError:
-        return False
-    return True
 
 
 def _decoded(body: bytes) -> str:
@@ -112,63 +93,3 @@ def _decoded(body: bytes) -> str:
         return body.decode()
     except UnicodeDecodeError as error:
         raise unreadable(f"the body is not UTF-8 (at byte {error.start})") from None
-
-
-_decoder = json.JSONDecoder(parse_constant=refuse_constant)
-_decoder_of_floats = json.JSONDecoder(parse_constant=refuse_constant, parse_int=float)
-_space = r"[ \t\n\r]*"
-_opening = re.compile(rf"{_space}\{{{_space}")
-_colon = re.compile(rf"{_space}:{_space}")
-_separator = re.compile(rf"{_space}([,}}]){_space}")
-
-
-def _members(text: str) -> dict[str, Member]:
-    try:
-        return _split(text, _decoder)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # an integer of more digits than Python converts (4300); as a float it is harmless
-        return _split(text, _decoder_of_floats)
-
-
-def _split(text: str, decoder: json.JSONDecoder) -> dict[str, Member]:
-    opening = _opening.match(text)
-    if opening is None:
-        decoder.decode(text)  # to tell what is no object from what is no JSON
-        raise InvalidInput(Fault(pointer(), "expected a JSON object"))
-    found: dict[str, Member] = {}
-    at = opening.end()
-    if text.startswith("}", at):
-        _expect_end(text, at + 1)
-        return found
-    while True:
-        name, start = _name(text, at, decoder)
-        value, end = decoder.raw_decode(text, start)
-        if name in found:
-            raise InvalidInput(Fault(pointer(name), "is there twice; expected once"))
-        if len(found) == MOST_MEMBERS:
-            raise InvalidInput(Fault(pointer(), f"expected at most {MOST_MEMBERS} members"))
-        found[name] = Member(text[start:end].encode(), value)
-        separator = _separator.match(text, end)
-        if separator is None:
-            raise json.JSONDecodeError("expected a comma or a closing brace", text, end)
-        at = separator.end()
-        if separator[1] == "}":
-            _expect_end(text, at)
-            return found
-
-
-def _name(text: str, at: int, decoder: json.JSONDecoder) -> tuple[str, int]:
-    """Answer the member's name that stands at `at`, and where its value starts."""
-    if not text.startswith('"', at):
-        raise json.JSONDecodeError("expected a name in double quotes", text, at)
-    name, end = decoder.raw_decode(text, at)
-    colon = _colon.match(text, end)
-    if colon is None:
-        raise json.JSONDecodeError("expected a colon", text, end)
-    return name, colon.end()
-
-
-def _expect_end(text: str, at: int) -> None:
-    if text[at:].strip(" \t\n\r"):
-        raise json.JSONDecodeError("something follows the object", text, at)

@@ -11,13 +11,16 @@ from hookd.accept import Acceptor
 from hookd.egress import Guard
 from hookd.errors import Fault, InvalidInput
 from hookd.ids import IdFactory
+from hookd.members import Member
 from hookd.metrics import Metrics
 from hookd.model import ApiToken, Attempt, Clock, Endpoint, Source, Trigger
+from hookd.policy.networks import Networks
 from hookd.receive import Receiver
+from hookd.signing import SCHEMES, Scheme
 from hookd.store import Store
 from hookd.text import printable
 from hookd.web.auth import Caller
-from hookd.web.body import Bodies, Member, members, read_body
+from hookd.web.body import Bodies, members, read_body
 from hookd.web.problems import RequestError, pointer
 
 
@@ -33,6 +36,10 @@ class Site:
     guard: Guard
     former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     """The secrets that sources, by their names, have had since hookd started, and have no longer."""
+    proxies: Networks = ()
+    """The reverse proxies whose X-Forwarded-For is believed."""
+    schemes: Mapping[str, Scheme] = field(default_factory=lambda: SCHEMES)
+    """Those that sources and endpoints may have, by name."""
 
     def source(self, name: str) -> Source | None:
         """Answer the source of this name, if there is one."""

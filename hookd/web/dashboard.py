@@ -4,6 +4,7 @@ It has no scripts.
 """
 
 from base64 import b64encode
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib import resources
 
@@ -12,6 +13,9 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
+from hookd.model import Endpoint, EndpointState
+from hookd.policy import breaker
+from hookd.policy.breaker import BreakerState
 from hookd.store import DeliveryFilter, Page
 from hookd.units import format_time
 from hookd.version import VERSION
@@ -23,6 +27,13 @@ ATTEMPTS = 5
 REJECTIONS = 10
 LONGEST_BODY = 1000
 """Bytes of an answer that are shown."""
+
+STANDINGS = {
+    BreakerState.CLOSED: EndpointState.ACTIVE.value,
+    BreakerState.OPEN: "failing",
+    BreakerState.HALF_OPEN: "half-open",
+}
+"""What an active endpoint is shown as, whose breaker is in this state."""
 
 STYLE = resources.files(__package__).joinpath("templates", "style.css").read_text()
 _STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
@@ -38,12 +49,22 @@ HEADERS = {
 }
 
 
+def standing(endpoint: Endpoint, now: int) -> str:
+    """Say in one word how an endpoint is at `now` (epoch ms): its state, or what its breaker makes of an active one."""
+    if endpoint.state is not EndpointState.ACTIVE:
+        return endpoint.state.value
+    return STANDINGS[breaker.state(endpoint.breaker, now)]
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {"time": format_time, "standing": standing}
+
+
 def prepare(app: web.Application) -> None:
     """Give an application the templates."""
     aiohttp_jinja2.setup(
         app,
         loader=jinja2.PackageLoader("hookd.web"),
-        filters={"time": format_time},
+        filters=FILTERS,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

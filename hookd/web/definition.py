@@ -2,31 +2,32 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, cast
 
+import msgspec
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from hookd.attempt import check_header
+from hookd.attempt import check_format, check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
-from hookd.model import Breaker, Endpoint, EndpointState
-from hookd.signing import check_secret, scheme
+from hookd.model import Endpoint, EndpointState
+from hookd.policy.declare import DEEPEST
+from hookd.signing import Scheme, generate_secret, scheme
 from hookd.units import format_duration, format_rate
-from hookd.web.fields import Body, Metadata, Patterns, Rate, Retry, Tenant, Text, Timeout, Token, at_most, check
+from hookd.web.call import Site
+from hookd.web.fields import Body, Filter, Metadata, Patterns, Rate, Retry, Tenant, Text, Timeout, Token, at_most, check
 from hookd.web.problems import pointer
 
 Json = Mapping[str, object]
 
+EXAMPLE = generate_secret(bytes)
+"""What a fresh secret looks like; some schemes can't sign with such a one."""
 MASK = "***"
 """Stands where a token or the value of a header is not shown."""
 LONGEST_NAME = 256
 """Characters of the name of an endpoint's own header."""
 LONGEST_HEADER = 4096
 """Characters of the value of an endpoint's own header."""
-
-
-def _scheme(name: str) -> str:
-    return scheme(name).name
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -43,7 +44,7 @@ def _unmasked(text: str) -> str:
     return text
 
 
-Scheme = Annotated[Text, AfterValidator(_scheme)]
+Format = Annotated[Text, AfterValidator(check_format)]
 State = Annotated[EndpointState, Field(strict=False)]
 Headers = Annotated[
     dict[
@@ -62,8 +63,10 @@ class Definition(Body):
     event_types: Patterns = ("*",)
     description: Annotated[Text, Field(max_length=1000)] = ""
     token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False)
-    scheme: Scheme = "standard"
+    scheme: Text = "standard"
+    format: Format = "plain"
     headers: Headers = Field({}, repr=False)
+    filter: Filter | None = None
     rate_limit: Rate | None = None
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = None
     ordered: bool = False
@@ -74,6 +77,7 @@ class Definition(Body):
     @field_validator("scheme")
     @classmethod
     def _provable(cls, name: str, info: ValidationInfo) -> str:
+        scheme(name, schemes=_rules(info).schemes)
         if name == "token" and "token" in info.data and info.data["token"] is None:
             raise ValueError('the scheme token shows the endpoint\'s "token"; expected one')
         return name
@@ -81,21 +85,31 @@ class Definition(Body):
     @field_validator("url")
     @classmethod
     def _dialable(cls, url: str, info: ValidationInfo) -> str:
-        guard: Guard | None = info.context
+        guard = _rules(info).guard
         return url if guard is None else check_url(url, guard)
+
+    @field_validator("headers")
+    @classmethod
+    def _unsigned(cls, headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if "scheme" in info.data:
+            own = scheme(info.data["scheme"], schemes=_rules(info).schemes).names
+            taken = [name for name in headers if name.lower() in own]
+            if taken:
+                raise ValueError(f"{taken[0]} is reserved: the scheme {info.data['scheme']} sets it itself")
+        return headers
 
 
 class NewEndpoint(Definition):
     """An endpoint to be made: also whose it is, and the secret where it is not to be a fresh one."""
 
     tenant: Tenant | None = None
-    secret: Annotated[Text, Field(max_length=1024)] | None = Field(None, repr=False)
+    secret: Annotated[Text, Field(max_length=1024)] | None = Field(None, repr=False, validate_default=True)
 
     @field_validator("secret")
     @classmethod
-    def _suits(cls, secret: str, info: ValidationInfo) -> str:
+    def _suits(cls, secret: str | None, info: ValidationInfo) -> str | None:
         if "scheme" in info.data:
-            check_secret(info.data["scheme"], secret)
+            expect_signer(_rules(info).schemes[info.data["scheme"]], secret)
         return secret
 
 
@@ -105,33 +119,41 @@ class ChangedEndpoint(Definition):
     state: State = EndpointState.ACTIVE
 
 
-def new_endpoint(values: Json, guard: Guard) -> NewEndpoint:
+class Rules(NamedTuple):
+    """What an endpoint is checked against; without a guard, its url is not."""
+
+    guard: Guard | None
+    schemes: Mapping[str, Scheme]
+
+
+def _rules(info: ValidationInfo) -> Rules:
+    return cast(Rules, info.context)
+
+
+def new_endpoint(values: Json, site: Site) -> NewEndpoint:
     """Answer the endpoint that these values define, or an InvalidInput with every fault."""
-    return check(NewEndpoint, _checkable({}, values, NewEndpoint), guard)
+    return check(NewEndpoint, _checkable({}, values, NewEndpoint), Rules(site.guard, site.schemes))
 
 
-def changed(endpoint: Endpoint, patch: Json, guard: Guard, now: int) -> Endpoint:
+def changed(endpoint: Endpoint, patch: Json, site: Site, now: int) -> Endpoint:
     """Answer the endpoint with a merge patch applied (RFC 7396), or an InvalidInput with every fault.
 
     The url is judged again only where the patch names it: what may be dialled can have changed since.
     """
     values = _checkable(definition(endpoint), patch, ChangedEndpoint)
-    after = check(ChangedEndpoint, values, guard if "url" in patch else None)
+    after = check(ChangedEndpoint, values, Rules(site.guard if "url" in patch else None, site.schemes))
     if "scheme" in patch:
-        _expect_secret(after.scheme, endpoint.secret)
+        _expect_secret(site.schemes[after.scheme], endpoint.secret)
     fields = {name: getattr(after, name) for name in Definition.model_fields}
     return in_state(replace(endpoint, **fields, updated_at=now), after.state, now)
 
 
 def in_state(endpoint: Endpoint, state: EndpointState, now: int) -> Endpoint:
-    """Answer the endpoint put into a state by hand; made active, it starts without a history of failing."""
+    """Answer the endpoint put into a state by hand."""
     if state is endpoint.state:
         return endpoint
     reason = None if state is EndpointState.ACTIVE else "by hand"
-    after = replace(endpoint, state=state, state_reason=reason, state_since=now)
-    if state is EndpointState.ACTIVE:
-        after = replace(after, failing_since=None, failing_attempts=0, breaker=Breaker())
-    return after
+    return replace(endpoint, state=state, state_reason=reason, state_since=now)
 
 
 def definition(endpoint: Endpoint) -> dict[str, Any]:
@@ -142,7 +164,9 @@ def definition(endpoint: Endpoint) -> dict[str, Any]:
         "description": endpoint.description,
         "token": endpoint.token,
         "scheme": endpoint.scheme,
+        "format": endpoint.format,
         "headers": dict(endpoint.headers),
+        "filter": None if endpoint.filter is None else msgspec.json.decode(endpoint.filter),
         "rate_limit": None if endpoint.rate_limit is None else format_rate(endpoint.rate_limit),
         "max_in_flight": endpoint.max_in_flight,
         "ordered": endpoint.ordered,
@@ -153,16 +177,15 @@ def definition(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def merged(target: Json, patch: Json) -> dict[str, Any]:
-    """Answer `target` with a JSON merge patch applied (RFC 7396), to the two levels that an endpoint has."""
+def merged(target: Json, patch: Json, levels: int = DEEPEST + 1) -> dict[str, Any]:
+    """Answer `target` with a JSON merge patch applied (RFC 7396), to as many levels as an endpoint has at the most."""
     result = dict(target)
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and levels > 1:
             before = result.get(name)
-            both = {**before, **value} if isinstance(before, Mapping) else value
-            result[name] = {inner: text for inner, text in both.items() if text is not None}
+            result[name] = merged(before if isinstance(before, Mapping) else {}, value, levels - 1)
         else:
             result[name] = value
     return result
@@ -174,9 +197,17 @@ def _checkable(target: Json, patch: Json, model: type[Body]) -> Json:
     return unknown | merged(target, patch)
 
 
-def _expect_secret(scheme_name: str, secret: str) -> None:
+def expect_signer(row: Scheme, secret: str | None) -> None:
+    """Return where the scheme can sign with a secret, or with a fresh one for None; else ValueError."""
     try:
-        check_secret(scheme_name, secret)
+        row.key(EXAMPLE if secret is None else secret).prove(b"")
+    except ValueError as error:
+        raise ValueError(f"is required: {error}" if secret is None else str(error)) from None
+
+
+def _expect_secret(row: Scheme, secret: str) -> None:
+    try:
+        expect_signer(row, secret)
     except ValueError as error:
         detail = f"the endpoint's secret does not suit it, rotate that first: {error}"
         raise InvalidInput(Fault(pointer("scheme"), detail)) from None

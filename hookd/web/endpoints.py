@@ -16,7 +16,7 @@ from hookd.web.rotation import Rotation, rotated, secrets_document
 
 async def create(call: Call) -> web.Response:
     """Make an endpoint; 201 with its secret, which is shown here, at its secret, and nowhere else."""
-    wanted = new_endpoint(await call.values(), call.site.guard)
+    wanted = new_endpoint(await call.values(), call.site)
     endpoint = await store(call, wanted)
     document = endpoint_document(endpoint, call.services.clock()) | {"secret": endpoint.secret}
     return answer(document, HTTPStatus.CREATED, {"Location": f"/api/v1/endpoints/{endpoint.id}"})
@@ -33,10 +33,12 @@ async def store(call: Call, wanted: NewEndpoint) -> Endpoint:
         event_types=wanted.event_types,
         description=wanted.description,
         scheme=wanted.scheme,
+        format=wanted.format,
         token=wanted.token,
         secret=wanted.secret or generate_secret(services.random_bytes),
         previous_secrets=(),
         headers=wanted.headers,
+        filter=wanted.filter,
         rate_limit=wanted.rate_limit,
         max_in_flight=wanted.max_in_flight,
         ordered=wanted.ordered,
@@ -70,9 +72,9 @@ async def read(call: Call) -> web.Response:
 async def change(call: Call) -> web.Response:
     """Change an endpoint by a JSON merge patch (RFC 7396)."""
     patch = await call.values()
-    guard, now = call.site.guard, call.services.clock()
+    site, now = call.site, call.services.clock()
     endpoint = await call.services.store.change_endpoint(
-        call.id, call.caller.tenant, lambda before: changed(before, patch, guard, now)
+        call.id, call.caller.tenant, lambda before: changed(before, patch, site, now)
     )
     return answer(endpoint_document(endpoint, now))
 
@@ -92,9 +94,9 @@ async def secret(call: Call) -> web.Response:
 async def rotate(call: Call) -> web.Response:
     """Give an endpoint its next secret."""
     rotation = check(Rotation, await call.values(optional=True))
-    fresh, now = generate_secret(call.services.random_bytes), call.services.clock()
+    fresh, schemes, now = generate_secret(call.services.random_bytes), call.site.schemes, call.services.clock()
     endpoint = await call.services.store.change_endpoint(
-        call.id, call.caller.tenant, lambda before: rotated(before, rotation, fresh, now)
+        call.id, call.caller.tenant, lambda before: rotated(before, rotation, fresh, schemes, now)
     )
     return answer(_secrets(call, endpoint))
 

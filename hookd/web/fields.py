@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from hookd.errors import Fault, InvalidInput
 from hookd.model import RateLimit
+from hookd.policy.declare import declared
 from hookd.units import DURATIONS, format_duration, parse_duration, parse_rate
 from hookd.web.problems import pointer
 
@@ -127,6 +128,8 @@ Timeout = Annotated[int, _duration(1, LONGEST_TIMEOUT)]
 Wait = Annotated[int, _duration(0, LONGEST_WAIT)]
 Overlap = Annotated[int, _duration(0, LONGEST_WAIT)]
 Rate = Annotated[RateLimit, BeforeValidator(_rate)]
+Filter = Annotated[str, BeforeValidator(lambda value: declared(value))]
+"""A filter of what is published, as its JSON text."""
 OrderingKey = Annotated[Text, Field(min_length=1, max_length=128)]
 Retry = Annotated[tuple[Wait, ...], at_most(100), Field(strict=False)]
 Metadata = Annotated[
@@ -152,15 +155,16 @@ _SAYINGS: Final = {
     "bool_type": "expected true or false",
     "tuple_type": "expected an array",
     "dict_type": "expected an object",
+    "string_unicode": "expected text without lone surrogates",
     "string_too_long": "expected at most {max_length} characters",
-    "string_too_short": "expected at least {min_length} characters",
-    "too_short": "expected a length of at least {min_length}",
+    "too_long": "expected at most {max_length} characters",
+    "too_short": "expected at least {min_length} characters",
     "greater_than_equal": "expected at least {ge}",
     "less_than_equal": "expected at most {le}",
     "enum": "expected {expected}",
     "value_error": "{error}",
 }
-"""What pydantic's types of errors are called here."""
+"""What pydantic's types of errors are called here; a text is too long before its validators, or after them."""
 
 
 def check(model: type[Model], values: Mapping[str, object], context: object = None) -> Model:

@@ -22,5 +22,5 @@ async def register(call: Call) -> web.Response:
     values = await call.values()
     registration = check(Registration, values)
     definition = {"url": registration.url, "token": registration.token, "event_types": [registration.event]}
-    endpoint = await endpoints.store(call, new_endpoint(definition, call.site.guard))
+    endpoint = await endpoints.store(call, new_endpoint(definition, call.site))
     return answer({"message": "OK", "id": endpoint.id, "secret": endpoint.secret})

@@ -9,7 +9,7 @@ from aiohttp import web
 from hookd.errors import Conflict, NotFound
 from hookd.model import Rejection, Source
 from hookd.rejections import MASK
-from hookd.signing import SCHEMES
+from hookd.text import printable
 from hookd.web.answers import Document, answer, rejection_document
 from hookd.web.call import Call, Parameters
 from hookd.web.inbound import content_type_of
@@ -18,7 +18,6 @@ from hookd.web.page import answer_page, page_of
 LONGEST_NAME: Final = 64
 
 _PROOF: Final = re.compile(r"signature|hmac")
-_PROOFS: Final = frozenset(row.header.lower() for row in SCHEMES.values())
 
 
 def _source(text: str, _now: int) -> str:
@@ -42,7 +41,13 @@ async def read(call: Call) -> web.Response:
     rejection = await call.services.store.rejection(call.id, call.caller.tenant)
     return answer(
         rejection_document(rejection)
-        | {"explanation": await _explanation(call, rejection), "headers": _shown(rejection), **_body(rejection)}
+        | {
+            "explanation": await _explanation(call, rejection),
+            "method": rejection.method,
+            "target": printable(rejection.target),
+            "headers": _shown(call, rejection),
+            **_body(rejection),
+        }
     )
 
 
@@ -54,7 +59,7 @@ async def accept(call: Call) -> web.Response:
     if source is None:
         raise Conflict(f"{rejection.id} can't be accepted by hand: {_gone(rejection)}")
     content_type = content_type_of(dict(rejection.headers).get("content-type"))
-    accepted = await call.services.receiver.accept(source, rejection, content_type)
+    accepted = await call.services.receiver.accept(source, rejection, content_type, call.site.schemes)
     document: Document = {"id": accepted.event, "deliveries": accepted.deliveries}
     if accepted.repeated:
         document["note"] = "it had been accepted before; nothing is sent again"
@@ -80,16 +85,17 @@ async def _explanation(call: Call, rejection: Rejection) -> str:
         if each is not source and own in (None, each.tenant)
     }
     former = call.site.former.get(source.name, ())
-    return await call.services.receiver.explain(source, rejection, others, former)
+    return await call.services.receiver.explain(source, rejection, others, former, call.site.schemes)
 
 
 def _gone(rejection: Rejection) -> str:
     return f"there is no source {rejection.source} any more"
 
 
-def _shown(rejection: Rejection) -> list[tuple[str, str]]:
+def _shown(call: Call, rejection: Rejection) -> list[tuple[str, str]]:
     """Mask what proves something: once the secret is mended, it would verify."""
-    return [(name, MASK if name in _PROOFS or _PROOF.search(name) else value) for name, value in rejection.headers]
+    proofs = {row.header.lower() for row in call.site.schemes.values()}
+    return [(name, MASK if name in proofs or _PROOF.search(name) else value) for name, value in rejection.headers]
 
 
 def _body(rejection: Rejection) -> Document:

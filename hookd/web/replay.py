@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from hookd.model import Status
 from hookd.store import MISSED, Replay
@@ -23,6 +23,19 @@ def _time(value: object, info: ValidationInfo) -> int:
     return parse_time(value, now)
 
 
+def _past(time: int, info: ValidationInfo) -> int:
+    now: int = info.context or 0
+    if time > now:
+        raise ValueError("expected a time that has passed")
+    return time
+
+
+def _behind(time: int, info: ValidationInfo) -> int:
+    if time <= info.data.get("since", time - 1):
+        raise ValueError("expected a time after since")
+    return time
+
+
 def _statuses(value: object) -> frozenset[Status]:
     named = value if isinstance(value, list) else [value]
     if not named or not all(status in list(OVER) for status in named):
@@ -36,8 +49,8 @@ Time = Annotated[int, BeforeValidator(_time)]
 class Replaying(Body):
     """What to replay; times are RFC 3339, or relative."""
 
-    since: Time
-    until: Time | None = None
+    since: Annotated[Time, AfterValidator(_past)]
+    until: Annotated[Time, AfterValidator(_behind)] | None = None
     event_types: Patterns | None = None
     status: Annotated[frozenset[Status], Field(strict=False), BeforeValidator(_statuses)] = MISSED
     dry_run: bool = False

@@ -1,14 +1,16 @@
 """Secrets: which of them sign, and how one follows another."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from hookd.errors import Fault, InvalidInput
+from hookd.errors import Conflict, Fault, InvalidInput
 from hookd.model import Endpoint, PreviousSecret
-from hookd.signing import check_secret, scheme
+from hookd.signing import Scheme, public_of, scheme
 from hookd.units import DURATIONS, format_time
+from hookd.web.definition import expect_signer
 from hookd.web.fields import Body, Overlap, Text
 from hookd.web.problems import pointer
 
@@ -25,11 +27,12 @@ class Rotation(Body):
     overlap: Overlap | None = None
 
 
-def rotated(endpoint: Endpoint, rotation: Rotation, fresh: str, now: int) -> Endpoint:
+def rotated(endpoint: Endpoint, rotation: Rotation, fresh: str, schemes: Mapping[str, Scheme], now: int) -> Endpoint:
     """Answer the endpoint with its next secret; without an overlap every earlier one ends at once."""
+    row = _scheme(endpoint, schemes)
     following = fresh if rotation.secret is None else rotation.secret
-    _expect_another(endpoint, following)
-    overlap = _overlap(endpoint, rotation.overlap)
+    _expect_another(endpoint, row, rotation.secret, following)
+    overlap = _overlap(row, rotation.overlap)
     earlier: tuple[PreviousSecret, ...] = ()
     if overlap:
         earlier = (PreviousSecret(endpoint.secret, now + overlap), *signing(endpoint, now))[:MOST]
@@ -42,24 +45,33 @@ def signing(endpoint: Endpoint, now: int) -> tuple[PreviousSecret, ...]:
 
 
 def secrets_document(endpoint: Endpoint, now: int) -> dict[str, object]:
-    """Show an endpoint's secrets: the one that signs, and the earlier ones that still do."""
+    """Show an endpoint's secrets: the one that signs, its public key if it has one, and the earlier ones in use."""
     previous = [{"secret": old.secret, "expires_at": format_time(old.expires_at)} for old in signing(endpoint, now)]
-    return {"secret": endpoint.secret, "previous": previous}
+    public = public_of(endpoint.secret)
+    shown: dict[str, object] = {"secret": endpoint.secret, "previous": previous}
+    return shown if public is None else shown | {"public_key": public}
 
 
-def _expect_another(endpoint: Endpoint, secret: str) -> None:
+def _scheme(endpoint: Endpoint, schemes: Mapping[str, Scheme]) -> Scheme:
     try:
-        check_secret(endpoint.scheme, secret)
+        return scheme(endpoint.scheme, schemes=schemes)
+    except ValueError:
+        raise Conflict(f"the scheme {endpoint.scheme} is not configured any more; give the endpoint another") from None
+
+
+def _expect_another(endpoint: Endpoint, row: Scheme, asked: str | None, secret: str) -> None:
+    try:
+        expect_signer(row, asked)
     except ValueError as error:
         raise InvalidInput(Fault(pointer("secret"), str(error))) from None
     if secret == endpoint.secret:
         raise InvalidInput(Fault(pointer("secret"), "is the present one already; expected another"))
 
 
-def _overlap(endpoint: Endpoint, asked: int | None) -> int:
-    if scheme(endpoint.scheme).separator is not None:
+def _overlap(row: Scheme, asked: int | None) -> int:
+    if row.several:
         return OVERLAP if asked is None else asked
     if asked:
-        detail = f'the scheme {endpoint.scheme} carries a single proof; expected "0s"'
+        detail = f'the scheme {row.name} carries a single proof; expected "0s"'
         raise InvalidInput(Fault(pointer("overlap"), detail))
     return 0

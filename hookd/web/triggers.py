@@ -5,9 +5,9 @@ from aiohttp import web
 
 from hookd.accept import Publication
 from hookd.errors import Fault, InvalidInput
+from hookd.members import Member
 from hookd.model import Trigger
 from hookd.web.answers import answer
-from hookd.web.body import Member
 from hookd.web.call import Call
 from hookd.web.events import idempotency_key_of
 from hookd.web.problems import pointer

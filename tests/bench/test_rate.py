@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.bench.rate import pace, surplus
+from hookd.bench.rate import FEWEST, LIMITS, Limit, pace, surplus
 
 RATE = 50
 
@@ -40,6 +40,15 @@ def test_no_stretch_holds_more(arrivals: list[float]) -> None:
 
 def test_the_pace_leaves_out_the_burst() -> None:
     assert pace(bucket(150, 50), burst=50) == pytest.approx(RATE)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_with_the_fewest_events_one_that_comes_late_does_not_miss_the_pace(limit: Limit) -> None:
+    count = FEWEST * limit.rate // LIMITS[0].rate
+    step = 1 / limit.rate
+    arrivals = [0.0] * limit.rate + [number * step for number in range(1, count - limit.rate + 1)]
+    late = [*arrivals[:-1], arrivals[-1] + step]
+    assert pace(late, limit.rate) == pytest.approx(limit.rate, rel=0.01)
 
 
 def test_a_limit_that_is_not_made_use_of_shows() -> None:

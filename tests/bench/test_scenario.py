@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hookd.bench.rate import FEWEST
 from hookd.bench.report import Figure, Report
 
-EVENTS = {"drain": 200, "pipeline": 200, "fanout": 2, "isolation": 40, "backlog": 2000, "rate": 75, "latency": 20}
+EVENTS = {"drain": 200, "pipeline": 200, "fanout": 2, "isolation": 40, "backlog": 2000, "rate": FEWEST, "latency": 20}
 FIGURES = {
     "drain": {"drain_rate", "spread_drain_rate"},
     "pipeline": {"pipeline_rate", "intake_rate", "bare_server_rate", "bare_client_rate"},
@@ -70,6 +71,13 @@ async def test_every_event_arrives_and_every_figure_is_told(
     assert names(tmp_path) == []
 
 
+async def test_too_few_events_to_see_a_rate_are_refused_with_how_many_are_enough(tmp_path: Path) -> None:
+    process = await bench(tmp_path, "rate", "--events", str(FEWEST - 1))
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert f"try --events {FEWEST}" in errors.decode()
+
+
 async def test_a_run_is_set_beside_an_earlier_one(tmp_path: Path, terminal: tuple[int, int]) -> None:
     shown, written = terminal
     earlier = tmp_path / "earlier.json"
@@ -88,7 +96,7 @@ async def test_a_run_is_set_beside_an_earlier_one(tmp_path: Path, terminal: tupl
 
 
 async def test_a_soak_loses_nothing_and_tells_what_it_used(tmp_path: Path) -> None:
-    process = await bench(tmp_path, "soak", "--minutes", "0.03", "--rounds", "2", "--json")
+    process = await bench(tmp_path, "soak", "--minutes", "0.01", "--rounds", "2", "--json")
     output, errors = await process.communicate()
     assert errors == b""
     assert process.returncode == 0

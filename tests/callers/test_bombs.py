@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from hookd.members import MOST_MEMBERS
 from hookd.model import Field
 from hookd.parse import parse
-from hookd.web.body import MOST_MEMBERS, members
+from hookd.web.body import members
 from hookd.web.call import MOST_PARAMETERS
 from tests.callers.raw import ask
 from tests.web.stand import SOURCE, Stand

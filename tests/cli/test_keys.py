@@ -53,6 +53,21 @@ def test_sign_prints_the_headers_and_verify_the_id(tmp_path: Path) -> None:
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, b"evt_1\n", b"")
 
 
+@pytest.mark.parametrize(("scheme", "printed"), [("square", b""), ("rfc9421", b"evt_1\n"), ("github", b"evt_1\n")])
+def test_the_address_and_the_type_of_schemes_that_have_them(scheme: str, printed: bytes) -> None:
+    url = ["--url", "https://example.com/hook?a=b"]
+    options = ["--scheme", scheme, "--secret", "sesame", "--now", str(NOW), *url]
+    signed = run("sign", *options, "--id", "evt_1", "--type", "push")
+    headers = dict(line.split(": ") for line in signed.stdout.decode().splitlines())
+    assert ("push" in headers.values()) == (scheme == "github")
+    verified = run("verify", *options, *as_options(headers))
+    assert (verified.returncode, verified.stdout) == (0, printed)
+    if scheme != "github":
+        options[-1] += "c"
+        assert refused(run("verify", *options, *as_options(headers)), 1).startswith("hookd: signature_mismatch: ")
+        assert "expected its url" in refused(run("sign", "--scheme", scheme, "--secret", "sesame"), 2)
+
+
 def test_a_secret_of_the_environment_and_a_rotation() -> None:
     signed = run("sign", "--scheme", "standard", "--secret", "env:KEY", "--secret", OTHER, "--id", "a", KEY=SECRET)
     headers = dict(line.split(": ") for line in signed.stdout.decode().splitlines())
@@ -155,7 +170,8 @@ def test_help_shows_an_example(command: str) -> None:
 
 WORDS = st.sampled_from(
     ["--scheme", "standard", "token", "--secret", SECRET, "env:NOBODY", "@nowhere", "--header", "webhook-id: a", "x",
-     "--now", "1", "-1", "1e9", "--tolerance", "5m", "0s", "--url", "--body", "-", "--id", "a.b", "é", "", "--", "-h"]
+     "--now", "1", "-1", "1e9", "--tolerance", "5m", "0s", "--url", "--type", "--body", "-", "--id", "a.b", "é", "",
+     "--", "-h"]
 )  # fmt: skip
 SEEN = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 

@@ -288,6 +288,18 @@ async def test_what_the_daemon_refuses_is_one_line_with_every_fault(daemon: Daem
     assert "(HTTP 413)" in large.complaint(1)
 
 
+async def test_send_says_whose_event_it_is_its_order_and_for_whom(daemon: Daemon, receiver: Receiver) -> None:
+    first, second, _ = [await subscribe(daemon, receiver, "send.named", tenant="acme") for _ in range(3)]
+    named = ("--tenant", "acme", "--ordering-key", "k", "--endpoint", first, "--endpoint", second)
+    sent = await hookd("send", "send.named", "--id", "named", *named, url=daemon.url)
+    assert sent.lines == ["named  2 deliveries"]
+    event = await daemon.call("GET", "/api/v1/events/named")
+    assert (event["tenant"], event["ordering_key"]) == ("acme", "k")
+    assert {each["endpoint"] for each in event["deliveries"]} == {first, second}
+    refused = await hookd("send", "send.named", "--endpoint", first, url=daemon.url)
+    assert f"there is no endpoint {first} for this tenant" in refused.complaint(1)
+
+
 async def test_send_waits_for_the_first_outcome(daemon: Daemon, receiver: Receiver) -> None:
     good = await subscribe(daemon, receiver, "wait.both")
     done = await hookd("send", "wait.both", "--wait", url=daemon.url)
@@ -553,6 +565,21 @@ async def test_retry_of_many_goes_through_every_page(daemon: Daemon) -> None:
         await daemon.settled("many-other", "delivered")
     assert len(receiver.requests) == 2 * (len(names) + 1)
     assert len(other.requests) == 2
+
+
+async def test_retry_of_many_keeps_the_order_of_an_ordered_endpoint(daemon: Daemon) -> None:
+    names = [f"in-order-{number}" for number in range(6)]
+    async with Receiver(answering(FAILURE)) as receiver:
+        endpoint = await subscribe(daemon, receiver, "retry.ordered", retry=[], ordered=True)
+        for name in names:
+            await daemon.call("POST", "/api/v1/events", {"type": "retry.ordered", "payload": None, "id": name})
+            await daemon.settled(name, "failed")
+        receiver.behave = answering(OK)
+        done = await hookd("retry", "--endpoint", endpoint, "--status", "failed", url=daemon.url)
+        assert done.lines == [f"{len(names)} deliveries retried"]
+        for name in names:
+            await daemon.settled(name, "delivered")
+    assert [request.headers["webhook-id"] for request in receiver.requests] == names * 2
 
 
 async def test_tokens(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Reading the configuration: defaults, every setting, and every fault at once."""
 
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from hookd.config.reading import judged
 from hookd.config.words import _is_random
 from hookd.errors import ConfigError
 from hookd.model import ApiToken, Field, Handler, Scope, Source, Trigger
+from hookd.policy.networks import all_networks
 from tests.config.documents import HANDLER, SOURCE, STANDARD, TOKEN, TRIGGER, faults, settings
 from tests.nouns import NEW_KEY, OLD_KEY, in_base64
 
@@ -25,6 +28,7 @@ port = 0
 inbound = "[::]:8081"
 max_body = "64KiB"
 drain = "1m"
+proxies = ["loopback", "10.0.0.1"]
 [store]
 url = "sqlite:data/events.db"
 keys = ["{in_base64(NEW_KEY)}", "{in_base64(OLD_KEY)}"]
@@ -37,6 +41,7 @@ retry = ["1s", "1m"]
 jitter = 0
 disable_after = "1d"
 response_kept = "0B"
+cloudevents_source = "https://hooks.example"
 [network]
 allow = ["loopback", "private", "192.0.2.0/24", "2001:db8::1"]
 deny = ["10.1.0.0/16"]
@@ -68,13 +73,31 @@ tenant = "acme"
 max_body = "1KiB"
 reply = "thanks"
 refuse = "no"
+format = "cloudevents"
+allow = ["private", "192.0.2.0/24", "::ffff:198.51.100.0/120", "2001:db8::/32"]
+methods = ["PUT", "POST"]
+[sources.filter]
+headers.X-Shop-Event = ["paid", {{ prefix = "order." }}]
+type = [{{ anything-but = "shop.test" }}]
+body.amount = [{{ numeric = [">=", 0.5] }}]
+body."a b" = [{{ exists = false }}, true, "\\"\\n"]
+"$or" = [{{ body.a = [1] }}, {{ "$not" = {{ body.b = [2] }} }}]
 [[handlers]]
 name = "greet-all"
+filter = {{ body.amount = [1] }}
 event_types = ["shop.*", "user.signed_up"]
 run = "python:json:loads"
 timeout = "2s"
 max_in_flight = 1
 """
+
+
+EVERY_PART = {
+    "headers": {"X-Shop-Event": ["paid", {"prefix": "order."}]},
+    "type": [{"anything-but": "shop.test"}],
+    "body": {"amount": [{"numeric": [">=", 0.5]}], "a b": [{"exists": False}, True, '"\n']},
+    "$or": [{"body": {"a": [1]}}, {"$not": {"body": {"b": [2]}}}],
+}
 
 
 def test_without_anything_there_are_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +106,7 @@ def test_without_anything_there_are_defaults(tmp_path: Path, monkeypatch: pytest
     assert found == settings(tmp_path, "")
     assert (found.server.host, found.server.port, found.server.inbound) == ("127.0.0.1", 8080, None)
     assert (found.server.max_body, found.server.drain) == (1 << 20, 20 * SECOND)
+    assert found.server.proxies == ()
     assert (found.store.path, found.store.keys, found.store.dedupe) == (tmp_path / "hookd.db", (), 30 * DAY)
     delivery = found.delivery
     assert (delivery.timeout, delivery.max_in_flight, delivery.per_endpoint) == (15 * SECOND, 256, 16)
@@ -106,18 +130,21 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert found.server.inbound == Address("::", 8081)
     assert (found.server.host, found.server.port) == ("0.0.0.0", 0)
     assert (found.server.max_body, found.server.drain) == (64 * 1024, MINUTE)
+    assert found.server.proxies == ("loopback", "10.0.0.1")
     assert (found.store.path, found.store.dedupe) == (tmp_path / "data" / "events.db", HOUR)
     assert found.store.keys == (NEW_KEY, OLD_KEY)
     assert (found.delivery.retry, found.delivery.jitter) == ((SECOND, MINUTE), 0.0)
     assert (found.delivery.max_in_flight, found.delivery.per_endpoint) == (8, 2)
     assert (found.delivery.timeout, found.delivery.disable_after, found.delivery.response_kept) == (500, DAY, 0)
+    assert found.delivery.cloudevents_source == "https://hooks.example"
     assert found.network.allow == ("loopback", "private", "192.0.2.0/24", "2001:db8::1")
     assert (found.network.deny, found.network.proxy) == (("10.1.0.0/16",), "http://proxy.example:3128")
     assert (found.log.level, found.log.format) == ("debug", "json")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert found.tokens == (ApiToken("ci.1", digest, frozenset({Scope.PUBLISH, Scope.READ}), "acme"),)
     assert found.triggers == (Trigger("/api/signup", "user.signed_up", ("email",), "Welcome", authenticated=False),)
-    assert found.handlers == (Handler("greet-all", ("shop.*", "user.signed_up"), "python:json:loads", 2 * SECOND, 1),)
+    greet_all = Handler("greet-all", ("shop.*", "user.signed_up"), "python:json:loads", 2 * SECOND, 1)
+    assert found.handlers == (replace(greet_all, filter='{"body":{"amount":[1]}}'),)
     assert found.sources == (
         Source(
             name="shop",
@@ -132,21 +159,42 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             max_body=1024,
             reply="thanks",
             refuse="no",
+            filter=msgspec.json.encode(EVERY_PART).decode(),
+            allow=all_networks(("private", "192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32")),
+            methods=("PUT", "POST"),
+            format="cloudevents",
         ),
     )
 
 
 def test_what_a_source_does_not_say_is_its_schemes(tmp_path: Path) -> None:
     token, standard = settings(tmp_path, f'[server]\nmax_body = "2MiB"\n{SOURCE}{STANDARD}').sources
-    assert (token.header, token.id, token.type) == ("X-Webhook-Token", None, None)
-    assert (standard.header, standard.id, standard.type) == (None, Field("header", "webhook-id"), Field("body", "type"))
-    assert (token.tolerance, token.max_body, token.reply, token.refuse) == (5 * MINUTE, 2 << 20, "OK", "unauthorized")
+    for source in (token, standard):
+        assert (source.header, source.id, source.type, source.tolerance, source.reply) == (None,) * 5
+        assert (source.max_body, source.refuse) == (2 << 20, "unauthorized")
+
+
+def test_cloud_events_name_themselves(tmp_path: Path) -> None:
+    cloudevents = STANDARD + 'format = "cloudevents"\n'
+    [source] = settings(tmp_path, cloudevents).sources
+    assert (source.format, source.id, source.type) == ("cloudevents", None, None)
+    [source] = settings(tmp_path, cloudevents + 'id = "header:X-Id"\n').sources
+    assert source.id == Field("header", "X-Id")
 
 
 def test_triggers_and_handlers_have_defaults_too(tmp_path: Path) -> None:
     found = settings(tmp_path, TRIGGER + HANDLER)
     assert found.triggers == (Trigger("/api/purchase", "purchase", (), "OK", authenticated=True),)
     assert found.handlers == (Handler("greet", ("*",), "log:Hello {name}"),)
+
+
+def test_a_program_is_found_beside_the_file_or_on_the_path(tmp_path: Path) -> None:
+    for name in ("notify", "anywhere"):
+        (tmp_path / name).touch(0o755)
+    text = HANDLER.replace("log:Hello {name}", "exec:./notify --to x")
+    assert settings(tmp_path, text).handlers[0].run == f"exec:{tmp_path}/notify --to x"
+    text = HANDLER.replace("log:Hello {name}", "exec:anywhere")
+    assert settings(tmp_path, text, {"PATH": str(tmp_path)}).handlers[0].run == f"exec:{tmp_path}/anywhere"
 
 
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
@@ -168,7 +216,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     scheme = "token"
     secrets = []
     [[handlers]]
-    run = "exec:rm"
+    run = "shell:rm"
     """
     found = faults(tmp_path, text, {"HOOKD_SERVER__COLOUR": "red", "HOOKD_TOKEN": ""})
     assert set(found) == {
@@ -213,6 +261,9 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         ("[store]\nretention = '0s'", "store.retention"),
         (f"[store]\nkeys = '{in_base64(NEW_KEY)}'", "store.keys"),
         ("[delivery]\nbreaker = true", "delivery.breaker"),
+        ("[delivery]\nbreaker = { share = 0 }", "delivery.breaker"),
+        ("[delivery]\nbreaker = { wait = '10m', longest = '1m' }", "delivery.breaker"),
+        ("[delivery]\nbreaker = { wait = '10m' }", "delivery.breaker"),
         ("[delivery]\njitter = 1.01", "delivery.jitter"),
         ("[delivery]\njitter = nan", "delivery.jitter"),
         ("[delivery]\nper_endpoint = 0", "delivery.per_endpoint"),
@@ -233,6 +284,22 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         (SOURCE.replace('"token"', '"stripe9"'), "sources[0].scheme"),
         (SOURCE + "id = 'query:id'", "sources[0].id"),
         (STANDARD + "header = 'X'", "sources[0].header"),
+        ("[server]\nproxies = 'loopback'", "server.proxies"),
+        ("[server]\nproxies = ['proxy.example']", "server.proxies[0]"),
+        (SOURCE + "allow = []", "sources[0].allow"),
+        (SOURCE + "allow = '10.0.0.0/8'", "sources[0].allow"),
+        (SOURCE + "allow = ['10.0.0.0/8', '10.0.0.1/8']", "sources[0].allow[1]"),
+        (SOURCE + "methods = []", "sources[0].methods"),
+        (SOURCE + "methods = ['POST', 'post']", "sources[0].methods[1]"),
+        (SOURCE + "filter = 'a'", "sources[0].filter"),
+        (SOURCE + "filter = {}", "sources[0].filter"),
+        (SOURCE + "filter.query.a = ['b']", "sources[0].filter.query"),
+        (SOURCE + "filter.body.a = 'b'", "sources[0].filter.body.a"),
+        (SOURCE + "filter.body.'a b' = [1979-05-27]", 'sources[0].filter.body."a b"[0]'),
+        (SOURCE + "filter.body.a = [{ numeric = ['>', nan] }]", "sources[0].filter.body.a[0].numeric[1]"),
+        (SOURCE + "filter.type = ['paid']", "sources[0].filter.type[0]"),
+        (HANDLER + "filter.headers.a = ['b']", "handlers[0].filter.headers"),
+        (HANDLER + "filter.'$or' = [{ body.a = [] }]", 'handlers[0].filter."$or"[0].body.a'),
         (SOURCE.replace('"token"', '"standard"'), "sources[0].secrets[0]"),
         (TRIGGER + "required = ['id']", "triggers[0].required"),
         (TRIGGER + "required = ['a', 'a']", "triggers[0].required"),
@@ -242,6 +309,10 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         (HANDLER + "event_types = ['*.a']", "handlers[0].event_types[0]"),
         (HANDLER.replace("log:Hello {name}", "python:no_such_module:run"), "handlers[0].run"),
         (HANDLER.replace("log:Hello {name}", "python:json:no_such_function"), "handlers[0].run"),
+        (HANDLER.replace("log:Hello {name}", "exec:./missing.sh"), "handlers[0].run"),
+        (HANDLER.replace("log:Hello {name}", "exec:no-such-program"), "handlers[0].run"),
+        (HANDLER.replace("log:Hello {name}", "exec:config.toml"), "handlers[0].run"),
+        (HANDLER.replace('"log:Hello {name}"', "7"), "handlers[0].run"),
         (TOKEN.replace('["read"]', "[]"), "auth.tokens[0].scopes"),
         (TOKEN.replace('token = "t0ken"', ""), "auth.tokens[0].token"),
         (TOKEN.replace("token =", "hash ="), "auth.tokens[0].hash"),
@@ -249,6 +320,13 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
 )
 def test_what_is_refused(tmp_path: Path, text: str, pointer: str) -> None:
     assert set(faults(tmp_path, text)) == {pointer}
+
+
+def test_every_fault_of_a_filter_is_named(tmp_path: Path) -> None:
+    found = faults(tmp_path, SOURCE.replace("shop", "a-b") + "filter = { body.a = 5, type = ['x y'], headers.a = [1] }")
+    assert set(found) == {
+        f"sources[0].{key}" for key in ("name", "filter.body.a", "filter.type[0]", "filter.headers.a[0]")
+    }
 
 
 @pytest.mark.parametrize(
@@ -334,13 +412,13 @@ def test_no_retries_at_all_are_allowed(tmp_path: Path) -> None:
     assert settings(tmp_path, "[delivery]\nretry = []").delivery.retry == ()
 
 
-@pytest.mark.parametrize(("dedupe", "fits"), [("110m", True), ("109m", False)])
+@pytest.mark.parametrize(("dedupe", "fits"), [("110m", True), ("109m", False), ("6599999ms", False)])
 def test_ids_are_remembered_as_long_as_retries_last(tmp_path: Path, dedupe: str, fits: bool) -> None:
     text = f'[store]\ndedupe = "{dedupe}"\n[delivery]\nretry = ["100m"]'  # ± 10 %
     if fits:
         assert settings(tmp_path, text).store.dedupe == 110 * MINUTE
     else:
-        assert "expected at least 2h" in faults(tmp_path, text)["store.dedupe"]
+        assert "expected at least 110m:" in faults(tmp_path, text)["store.dedupe"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

@@ -110,6 +110,6 @@ def test_the_shipped_configuration_is_the_common_example() -> None:
     (trigger,), (source,), (handler,) = found.triggers, found.sources, found.handlers
     assert (trigger.path, trigger.type, trigger.required) == ("/api/purchase", "purchase", ("name", "email", "course"))
     assert trigger.reply == "Course purchased successfully"
-    assert (source.path, source.header, source.secrets) == ("/webhook", "X-Webhook-Token", ("secret",))
-    assert (source.reply, source.refuse) == ("OK", "token mismatch")
+    assert (source.path, source.header, source.secrets) == ("/webhook", None, ("secret",))
+    assert (source.reply, source.refuse) == (None, "token mismatch")
     assert (handler.event_types, handler.run) == (("automator.*",), "log:Invite sent to {name}")

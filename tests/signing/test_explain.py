@@ -14,7 +14,9 @@ from hookd.errors import SignatureError
 from hookd.signing import SCHEMES, Scheme, explain, scheme
 from hookd.signing.bodies import LONGEST, former_bodies
 from hookd.signing.explain import MOST_BYTES, MOST_GUESSES
-from hookd.signing.proof import hmac_sha256
+from hookd.signing.keys import text_bytes
+from hookd.signing.proof import HmacKey, SharedKeys, hexadecimal, kept
+from hookd.signing.proof import base64 as in_base64
 from hookd.signing.readings import readings
 from tests.nouns import SECRET
 
@@ -26,21 +28,14 @@ VALUE = {"b": "é/<", "a": [1, 2.5, None], "id": "evt_1"}
 BODY = json.dumps(VALUE, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def hexadecimal(key: bytes, content: bytes) -> bytes:
-    return hmac_sha256(key, content).hex().encode()
-
-
-GITHUB = Scheme(
-    name="like-github",
-    header="X-Hub-Signature-256",
-    prefix=b"sha256=",
-    prove=hexadecimal,
-    key=lambda secret: secret.encode(),
-    signed=b"%(body)b",
-)
-"""A row whose signatures are in hexadecimal behind a prefix, and which has neither id nor timestamp."""
-
+GITHUB = scheme("github")
 ROWS = [STANDARD, GITHUB]
+
+
+def by_key(row: Scheme, raw: bytes) -> Scheme:
+    """The same with a key of these bytes, whatever the secret."""
+    write, prefix = (in_base64, b"v1,") if row is STANDARD else (hexadecimal, b"sha256=")
+    return replace(row, key=lambda _: HmacKey(raw, "sha256", write, prefix))
 
 
 def signed(row: Scheme = STANDARD, body: bytes = BODY, secret: str = SECRET, at: int = NOW) -> dict[str, str]:
@@ -112,11 +107,11 @@ KEY = base64.b64decode(SECRET[6:])
     ],
 )
 def test_a_secret_that_was_not_decoded(key: bytes, words: str) -> None:
-    assert words in told(signed(replace(STANDARD, key=lambda _: key)))
+    assert words in told(signed(by_key(STANDARD, key)))
 
 
 def test_a_secret_that_was_decoded_and_should_not_have_been() -> None:
-    text = told(signed(replace(GITHUB, key=lambda _: KEY)), row=GITHUB)
+    text = told(signed(by_key(GITHUB, KEY)), row=GITHUB)
     assert "decoded from base64 without its prefix" in text
 
 
@@ -156,14 +151,13 @@ def test_a_signature_that_is_written_otherwise(change: Change, words: str) -> No
 
 
 def test_hexadecimal_in_capitals() -> None:
-    headers = {name: "sha256=" + value[7:].upper() for name, value in signed(GITHUB).items()}
+    headers = {GITHUB.header: "sha256=" + signed(GITHUB)[GITHUB.header][7:].upper()}
     assert "in lower case, as sha256=SIGNATURE" in told(headers, row=GITHUB)
 
 
 def test_base64_in_place_of_hexadecimal() -> None:
-    headers = {
-        name: "sha256=" + base64.b64encode(bytes.fromhex(value[7:])).decode() for name, value in signed(GITHUB).items()
-    }
+    digest = bytes.fromhex(signed(GITHUB)[GITHUB.header][7:])
+    headers = {GITHUB.header: "sha256=" + base64.b64encode(digest).decode()}
     assert "written in hexadecimal, as sha256=SIGNATURE" in told(headers, row=GITHUB)
 
 
@@ -185,7 +179,7 @@ def test_two_faults_at_once() -> None:
     text = told(headers, BODY)
     assert "read as webhook-signature" in text
     assert "and with its body with a newline at its end" in text
-    misread = signed(replace(STANDARD, key=lambda _: SECRET.encode()), BODY + b"\n")
+    misread = signed(by_key(STANDARD, SECRET.encode()), BODY + b"\n")
     text = told(misread)
     assert "with the secret taken as text" in text
     assert "with its body with a newline at its end" in text
@@ -222,7 +216,7 @@ def test_another_scheme() -> None:
     assert 'by the scheme token: set scheme = "token"' in text
     assert "It carries x-webhook-token, not webhook-signature" in told({"X-Webhook-Token": "wrong"})
     stripe = told({"Stripe-Signature": "t=1,v1=" + "0" * 64})
-    assert "this source expects standard" in stripe
+    assert 'set scheme = "stripe" and the secret for it' in stripe
     assert stripe.startswith("It carries stripe-signature, not webhook-signature: ")
     assert 'set scheme = "standard"' in told(signed(), row=TOKEN)
 
@@ -235,7 +229,7 @@ def test_headers_that_are_missing() -> None:
 
 
 def test_headers_that_make_no_sense() -> None:
-    assert "webhook-id is not visible ASCII without a dot: " in told(signed() | {"webhook-id": "a.b"})
+    assert "webhook-id is not of visible ASCII characters, without a dot: " in told(signed() | {"webhook-id": "a.b"})
     assert "number of seconds" in told(signed() | {"webhook-timestamp": "soon"})
 
 
@@ -292,11 +286,14 @@ def test_a_request_that_verifies_needs_no_explanation_and_one_byte_less_is_never
 def test_the_work_is_bounded(length: int) -> None:
     sizes: list[int] = []
 
-    def prove(key: bytes, content: bytes) -> bytes:
-        sizes.append(len(content))
-        return hexadecimal(key, content)
+    class Counting(HmacKey):
+        def prove(self, content: bytes) -> bytes:
+            sizes.append(len(content))
+            return super().prove(content)
 
-    row = replace(GITHUB, prove=prove)
+    row = replace(
+        GITHUB, key=kept(SharedKeys(text_bytes, lambda raw: Counting(raw, "sha256", hexadecimal, b"sha256=")))
+    )
     body = json.dumps(VALUE | {"c/": "é" + "x" * length}, ensure_ascii=False).encode()
     headers = {"X-Hub-Signature-256": "sha256=" + "0" * 64}
     others = {str(number): tuple(f"secret-{number}-{other}" for other in range(20)) for number in range(20)}

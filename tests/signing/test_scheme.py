@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from hookd.errors import SignatureError
 from hookd.signing import Headers, Reason, Verified, scheme
+from hookd.signing.proof import HmacKey
 
 STANDARD = scheme("standard")
 NOW = 1_700_000_000_000
@@ -204,3 +205,16 @@ def test_nothing_but_a_signature_error_whatever_comes(headers: list[tuple[str, s
         with pytest.raises(SignatureError) as caught:
             row.verify([secret], headers, body, NOW)
         assert caught.value.reason in list(Reason)
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["sha1", "sha256", "sha512"]),
+    st.lists(st.binary(max_size=300), min_size=1),
+)
+def test_a_key_signs_as_the_standard_library_does_however_often(
+    key: bytes, algorithm: str, contents: list[bytes]
+) -> None:
+    begun = HmacKey(key, algorithm, bytes, b"")
+    for content in contents:
+        assert begun.prove(content) == hmac.digest(key, content, algorithm)

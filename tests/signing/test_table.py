@@ -58,7 +58,7 @@ def test_a_token_in_another_header() -> None:
 
 
 def test_what_the_table_does_not_hold() -> None:
-    with pytest.raises(ValueError, match=r"standard, token, got 'md5'"):
+    with pytest.raises(ValueError, match=r"standard, .*token, .*got 'md5'"):
         scheme("md5")
     with pytest.raises(ValueError, match="standard has its own"):
         scheme("standard", "X-Signature")

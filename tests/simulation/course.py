@@ -21,7 +21,7 @@ from tests.simulation.daemon import Daemon
 from tests.simulation.loop import SimulatedLoop, Thread
 from tests.simulation.network import HANDLER, PLACE, SECOND, Receivers
 from tests.simulation.plan import HOUR, MINUTE, Plan
-from tests.simulation.record import Record, Row
+from tests.simulation.record import Lane, Record, Row
 from tests.simulation.watch import Breakers, Setting
 
 T = TypeVar("T")
@@ -36,6 +36,7 @@ POLL = 300.0
 """Seconds between looks for what was forgotten; outside it is two, which in days of retries would be many."""
 CALM = 15.0
 """Seconds after a start or a fault until all that is due must be under way."""
+EMPTY = Lane([])
 
 
 class Course:
@@ -67,6 +68,8 @@ class Course:
         """Deliveries that somebody asked to retry, or to cancel."""
         self.recorded: dict[int, set[tuple[str, str, int]]] = {}
         """Which attempts were on record when each life ended."""
+        self._judged: dict[str, Lane] = {}
+        """What is on record, as its lines were last judged."""
         self.complaints: list[str] = []
         self.trace: list[str] = []
 
@@ -148,7 +151,7 @@ class Course:
                 return
             for name in dict.fromkeys(row.target for row in self._rows() if row.state == "paused"):
                 await self.set_state(name, "active")
-            due = min((max(row.due_at, row.blocked_until or 0) for row in self._rows() if row.is_able), default=0)
+            due = min((row.able_at for row in self._rows() if row.is_able), default=0)
             await asyncio.sleep(max(MINUTE, (due - self.clock()) / SECOND))
             self.daemon.check()
 
@@ -289,28 +292,28 @@ class Course:
         calm = self.loop.time() - self.disturbed > CALM
         if seconds < 1 or not calm or not self.daemon.up or self.loop.calls or self.daemon.store.fault:
             return
-        rows = self._rows()
+        assert self.record is not None
+        lanes = self.record.lanes()
         for name in (*self.plan.limits, HANDLER):
-            theirs = [row for row in rows if row.target == name]
-            self._judge_lane(name, theirs)
-            self._judge_lines(name, theirs)
+            self._judge_lane(name, lanes.get(name, EMPTY))
+        if lanes is not self._judged:
+            for name, lane in lanes.items():
+                self._judge_lines(name, lane.rows)
+            self._judged = lanes
 
-    def _judge_lane(self, name: str, rows: list[Row]) -> None:
-        sending = [row for row in rows if row.status == "sending"]
+    def _judge_lane(self, name: str, lane: Lane) -> None:
         under_way = self.receivers.under_way
-        limit = next((row.max_in_flight for row in rows), None) or self.plan.per_endpoint
         claimed = self.daemon.lanes._lane(name).claimed
-        tests = sum(row.type == "hookd.test" for row in sending)
-        if not claimed <= len(sending) <= claimed + tests:
-            self._complain(f"{name}: {len(sending)} are being sent, places are taken for {claimed}")
-        limit = 1 if any(row.opened_at is not None for row in rows) else limit
+        if not claimed <= lane.sending <= claimed + lane.tests:
+            self._complain(f"{name}: {lane.sending} are being sent, places are taken for {claimed}")
+        limit = 1 if lane.is_tried else lane.max_in_flight or self.plan.per_endpoint
         share = max(1, HOLD * (self.plan.max_in_flight - under_way[""]))
         if under_way[name] >= min(limit, share) or under_way[""] >= self.plan.max_in_flight:
             return
-        late = self.clock() - self.patience * SECOND
-        due = [row for row in rows if row.is_able and max(row.due_at, row.blocked_until or 0) <= late]
-        if (due or len(sending) > under_way[name]) and not self._is_throttled(name):
-            self._complain(f"{name}: {under_way[name]} under way of {len(sending)}, and nothing is done for {due[:1]}")
+        due = lane.first is not None and lane.first.able_at <= self.clock() - self.patience * SECOND
+        if (due or lane.sending > under_way[name]) and not self._is_throttled(name):
+            text = f"{under_way[name]} under way of {lane.sending}, and nothing is done for {lane.first}"
+            self._complain(f"{name}: {text}")
 
     def _is_throttled(self, name: str) -> bool:
         """Say whether the rate allowed nothing a moment ago, if nothing was in hand when the daemon, or it, began."""
@@ -353,6 +356,7 @@ def live(folder: Path, plan: Plan) -> Course:
     network.Inside.receivers = course.receivers
     with (
         patch("aiosqlite.core.SimpleQueue", Thread),
+        patch("aiosqlite.core.Thread"),  # the loop does its work
         patch("hookd.deliver.POLL", POLL),
         asyncio.Runner(loop_factory=lambda: course.loop) as runner,
     ):

@@ -77,7 +77,7 @@ class Daemon:
             acceptor=self.acceptor,
             lanes=self.lanes,
             poster=Network(self._receivers, self._clock, ids, self._judge),
-            runner=Runner(timeout=int(TIMEOUT * SECOND), clock=self._clock, ids=ids),
+            runner=Runner(timeout=int(TIMEOUT * SECOND), response_kept=100, clock=self._clock, ids=ids),
             policy=Policy(plan.schedule, JITTER, 5 * DAY, plan.breaker),
             metrics=metrics,
             clock=self._clock,
@@ -106,7 +106,9 @@ class Daemon:
         for connection in (self.store._writer, self.store._reader):
             assert isinstance(connection._tx, Thread)
             loop.lose(connection._tx)
-        self.deliverer._ahead = Ahead(self.lanes)  # the end of a handler is no reason for the dead to begin another
+        self.deliverer._ahead = Ahead(
+            self.lanes, lambda _: 0
+        )  # the end of a handler is no reason for the dead to begin another
         dying = asyncio.all_tasks() - {asyncio.current_task()}
         for task in dying:
             task.cancel()

@@ -1,7 +1,8 @@
-"""An event loop for one seed: its clock jumps to the next timer, and the store's real threads keep to it.
+"""An event loop for one seed: its clock jumps to the next timer, and what the store's threads do keeps to it.
 
-What a thread does happens at a moment of the simulated time, while the loop waits for it, and is heard of later. So
-every order of events can come about, and each comes about again with its seed.
+What a thread is asked for happens at a moment of the simulated time, while everything else waits, and is heard of
+later. So every order of events can come about, and each comes about again with its seed. Since nothing runs beside it,
+the loop carries it out itself: real threads would do the same, and hand over to each other at some cost.
 """
 
 import asyncio
@@ -16,9 +17,6 @@ MOST_TURNS = 100_000
 
 LONGEST = 400 * 86_400
 """Seconds of simulated time after which a course that has not ended never will."""
-
-PATIENCE = 60
-"""Real seconds for a thread to do what it is asked."""
 
 Call = tuple[asyncio.Future[Any] | None, Callable[[], Any]]
 
@@ -63,7 +61,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def _carry_out(self, thread: "Thread") -> None:
         if thread.asked:
             future, function = thread.asked.popleft()
-            thread.answers.append((future, *thread.carry_out(function)))
+            thread.answers.append((future, *_outcome(function)))
             self.call_later(self._latency(), self._hear, thread)
 
     def _hear(self, thread: "Thread") -> None:
@@ -101,25 +99,16 @@ class Thread(SimpleQueue[Call]):
 
     def __init__(self) -> None:
         self.asked: deque[Call] = deque()
-        self.answers: deque[tuple[asyncio.Future[Any] | None, Any, BaseException | None]] = deque()
+        self.answers: deque[tuple[asyncio.Future[Any] | None, Any, Exception | None]] = deque()
 
     def put_nowait(self, item: Call) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         loop.call(self, item)
 
-    def carry_out(self, function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-        """Have the real thread do it, and wait."""
-        done: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
-        def work() -> Any:
-            answer, error = None, None
-            try:
-                answer = function()
-            except BaseException as caught:  # noqa: BLE001 - whatever it is, the loop hears of it
-                error = caught
-            done.put((answer, error))
-            return answer
-
-        super().put_nowait((None, work))
-        return done.get(timeout=PATIENCE)
+def _outcome(function: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return function(), None
+    except Exception as error:  # noqa: BLE001 - whatever it is, who asked hears of it
+        return None, error

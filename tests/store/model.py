@@ -16,6 +16,8 @@ FEWEST_ATTEMPTS = 10
 TOO_MUCH = (429, 503)
 BREAKER = BreakerPolicy(failures=3, share=2.0, least=1, window=60_000, wait=10_000, longest=40_000)
 """It opens by failures in a row alone."""
+BEFORE_ALL = 2**62
+"""So far before all that waits is what is retried by hand, in the order of the events."""
 GOES_FIRST = "an older delivery of this ordered endpoint goes first"
 
 Refused = type[HookdError]
@@ -51,6 +53,8 @@ class Target:
     ordered: bool = False
     opened_at: int | None = None
     openings: int = 0
+    told: bool = False
+    """Whether `hookd.endpoint.failing` told of the open breaker."""
     blocked_until: int = 0
     """Before that nothing is sent, since the breaker is open or the receiver has asked for a pause."""
 
@@ -179,6 +183,20 @@ class Model:
         line = self.line(row.target, row.event.ordering_key)
         return row is not line[0] or any(each.status is Status.SENDING for each in line)
 
+    def reason(self, row: Row) -> str | None:
+        """Say why a delivery is where it is, if there is anything to say."""
+        target = self.target(row.target)
+        known = row.stop or row.reason or (GOES_FIRST if self.is_held(row) else None)
+        if known is not None or target is None or row.status is not Status.PENDING or row.due_at > self.now:
+            return known
+        is_blocked = target.blocked_until > self.now
+        if target.state is EndpointState.PAUSED:
+            return "the endpoint is paused"
+        if target.opened_at is not None:
+            then = "and is left alone for a while" if is_blocked else "one delivery at a time is tried"
+            return f"the endpoint keeps failing{' ' if is_blocked else '; '}{then}"
+        return "the receiver asked for a pause (Retry-After)" if is_blocked else None
+
     def waiting(self, identity: str) -> list[Row]:
         """Answer the deliveries that wait for nothing but their time."""
         return [row for row in self.of(identity, Status.PENDING) if not self.is_held(row)]
@@ -244,7 +262,7 @@ class Model:
                 continue
             if target.ordered:
                 line = self.line(target.id, event.ordering_key)
-                row.place = (line[-1].place or 0) + 1 if line else 1
+                row.place = max(0, line[-1].place or 0) + 1 if line else 1
             if not self.is_held(row) and self.is_able(target.id) and self.take(target.id):
                 row.status = Status.SENDING
 
@@ -304,7 +322,8 @@ class Model:
             target.blocked_until = 0
         if tried.outcome is Outcome.SUCCESS:
             target.failing_since, target.failing_attempts = None, 0
-            self._close(target, tried)
+            if target.state is not EndpointState.DISABLED and target.opened_at is not None:
+                self._mend(target)
             return
         since = self.now if target.failing_since is None else target.failing_since
         target.failing_since, target.failing_attempts = since, target.failing_attempts + 1
@@ -335,21 +354,19 @@ class Model:
         target.blocked_until = max(target.blocked_until, self.now + wait)
         target.openings += 1
         if was_closed:
-            target.opened_at = self.now
+            target.opened_at, target.told = self.now, told
             if told:
                 self.tell("hookd.endpoint.failing", target.tenant)
 
-    def _close(self, target: Target, tried: Tried) -> None:
-        """Let all of it go again after a success; a pause that was asked for goes on."""
-        was_open = target.opened_at is not None
-        if target.state is EndpointState.DISABLED or not was_open:
-            return
-        self._mend(target)
-        if tried.row.event.origin is not Origin.OPERATIONAL:
+    def _mend(self, target: Target) -> None:
+        """Let all of it go again, and tell whoever was told that it was failing."""
+        told = target.told
+        self._forget(target)
+        if told:
             self.tell("hookd.endpoint.recovered", target.tenant)
 
-    def _mend(self, target: Target) -> None:
-        target.opened_at, target.openings, target.blocked_until = None, 0, 0
+    def _forget(self, target: Target) -> None:
+        target.opened_at, target.openings, target.blocked_until, target.told = None, 0, 0, False
 
     def _end(self, row: Row, status: Status, reason: str | None) -> None:
         row.status, row.reason, row.stop, row.place = status, reason, None, None
@@ -384,8 +401,7 @@ class Model:
         if row.status is Status.SENDING or target is None or target.refusal is not None:
             return Conflict
         if target.ordered and row.place is None:
-            line = self.line(target.id, row.event.ordering_key)
-            row.place = (line[0].place or 0) - 1 if line else 0
+            row.place = next(place for place, event in enumerate(self.events) if event is row.event) - BEFORE_ALL
         row.status, row.reason, row.stop, row.step, row.crashes = Status.PENDING, None, None, 0, 0
         row.due_at = self.now
         return None
@@ -422,14 +438,15 @@ class Model:
                     row.place = place if ordered else None
 
     def hasten(self, identity: str) -> None:
-        if identity in self.endpoints:
-            self._mend(self.endpoints[identity])
         for row in self.of(identity, Status.PENDING):
             row.due_at = min(row.due_at, self.now)
+        if identity in self.endpoints:
+            self._mend(self.endpoints[identity])
 
     def disable(self, target: Target, reason: str, *, told: bool) -> None:
         target.state, target.state_reason = EndpointState.DISABLED, reason
-        self._mend(target)
+        told = told or target.told
+        self._forget(target)
         self._stop_all(target.id, f"the endpoint is disabled: {reason}")
         if told:
             self.tell("hookd.endpoint.disabled", target.tenant)

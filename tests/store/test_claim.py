@@ -50,6 +50,18 @@ async def test_all_lanes_together_have_a_limit(stand: Stand) -> None:
     assert [len(await stand.claim("ep_1", "ep_2")) for _ in range(3)] == [2, 1, 0]
 
 
+async def test_lanes_for_which_nothing_is_left_are_named_and_have_their_turn_next(stand: Stand) -> None:
+    stand.lanes.reconfigure(2, 16)
+    names = ["ep_1", "ep_2", "ep_3", "ep_4"]
+    for name in names:
+        await stand.endpoint(name)
+    await stand.accept()
+    await stand.accept()
+    assert [delivery.destination.id for delivery in await stand.claim(*names)] == ["ep_1", "ep_2"]
+    changes = stand.commits[-1].changes
+    assert (list(changes.scanned), changes.unasked) == (["ep_1", "ep_2"], ["ep_3", "ep_4"])
+
+
 async def test_one_claim_is_not_made_twice(stand: Stand) -> None:
     await stand.endpoint()
     await stand.accept()

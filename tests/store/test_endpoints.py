@@ -46,6 +46,7 @@ async def test_an_endpoint_is_read_as_it_was_made(open_in: Open, tmp_path: Path)
         timeout=4,
         retry=(1, 2),
         metadata={"k": "v"},
+        format="cloudevents",
         failing_since=7,
         failing_attempts=8,
     )

@@ -14,7 +14,9 @@ from hookd.accept import Publication
 from hookd.egress import Guard
 from hookd.errors import InvalidInput, NotFound
 from hookd.model import Delivery, Endpoint, EndpointState, Handler, Origin, Outcome, Status
+from hookd.signing import SCHEMES
 from hookd.units import format_duration
+from hookd.web.call import Site
 from hookd.web.definition import changed
 from hookd.web.rotation import Rotation, rotated
 from tests.nouns import ENDPOINT
@@ -23,7 +25,7 @@ from tests.store.model import BREAKER, Answer, Happened, Target, Tried
 from tests.store.stand import DEDUPE, NOW, SCHEDULE, SECOND
 
 DISABLE_AFTER = 200 * SECOND
-GUARD = Guard(["127.0.0.1"])
+SITE = Site(sources={}, triggers={}, tokens=(), max_body=10_000, guard=Guard(["127.0.0.1"]))
 URLS = ("http://127.0.0.1/", "http://127.0.0.1/other")
 HANDLERS = {
     handler.id: handler
@@ -298,7 +300,7 @@ class Contract(Comparison):
         now = self.clock[0]
 
         def ask() -> Awaitable[Any]:
-            return self.stand.store.change_endpoint(name, None, lambda it: changed(it, patch, GUARD, now))
+            return self.stand.store.change_endpoint(name, None, lambda it: changed(it, patch, SITE, now))
 
         def compare(answer: Any) -> None:
             target = self.model.endpoints.get(name)
@@ -323,7 +325,7 @@ class Contract(Comparison):
         rotation = Rotation.model_validate({"overlap": None if overlap is None else f"{overlap}s"})
 
         def ask() -> Awaitable[Any]:
-            return self.stand.store.change_endpoint(name, None, lambda it: rotated(it, rotation, fresh, now))
+            return self.stand.store.change_endpoint(name, None, lambda it: rotated(it, rotation, fresh, SCHEMES, now))
 
         def compare(answer: Any) -> None:
             target = self.model.endpoints.get(name)

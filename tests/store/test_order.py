@@ -172,6 +172,46 @@ async def test_a_dead_letter_that_is_retried_goes_before_one_that_waits_to_be_tr
     assert await finish(stand) == made[1:]
 
 
+@pytest.mark.parametrize("backwards", [True, False])
+async def test_dead_letters_that_are_retried_go_in_the_order_of_their_events(stand: Stand, backwards: bool) -> None:
+    made = await ordered(stand, 5)
+    dead = []
+    for _ in range(3):
+        dead.append(await one(stand))
+        await stand.end(dead[-1], Outcome.TIMEOUT, schedule=NEVER)
+    waiting = await one(stand)
+    for each in sorted(dead, key=lambda delivery: delivery.sequence, reverse=backwards):
+        await stand.store.retry(each.id, None)
+    await stand.end(waiting)
+    assert await finish(stand) == [*made[:3], made[4]]
+
+
+async def test_dead_letters_that_are_retried_one_by_one_go_before_what_came_in_between(stand: Stand) -> None:
+    made = await ordered(stand, 3)
+    dead = [await one(stand)]
+    await stand.end(dead[0], Outcome.TIMEOUT, schedule=NEVER)
+    dead.append(await one(stand))
+    await stand.end(dead[1], Outcome.TIMEOUT, schedule=NEVER)
+    waiting = await one(stand)
+    await stand.store.retry(dead[0].id, None)
+    await stand.end(waiting)
+    sent = await one(stand)
+    later = (await stand.accept()).event
+    await stand.store.retry(dead[1].id, None)
+    await stand.end(sent)
+    assert await finish(stand) == [made[1], later]
+
+
+async def test_one_that_waits_behind_a_retried_one_is_due_at_once_where_the_url_is_changed(stand: Stand) -> None:
+    made = await ordered(stand)
+    first = await one(stand)
+    await stand.end(first, Outcome.TIMEOUT, schedule=NEVER)
+    await stand.end(await one(stand), Outcome.TIMEOUT)
+    await stand.store.retry(first.id, None)
+    await change(stand, url="https://example.com/moved")
+    assert await finish(stand) == made
+
+
 async def test_one_that_waits_and_is_retried_keeps_its_place(stand: Stand) -> None:
     made = await ordered(stand)
     await stand.store.retry((await stand.deliveries())[2].id, None)

@@ -19,6 +19,8 @@ REJECTION = Rejection(
     reason="signature_mismatch",
     cause="another secret",
     received_at=NOW,
+    method="POST",
+    target="/from/shop?a=1",
     size=7,
     headers=(("a", "1"), ("a", "\xe9\x00"), ("webhook-id", "evt")),
     body=b"\xff\x00{",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookd.errors import Conflict, NotFound
-from hookd.model import EndpointState, Outcome, Status
+from hookd.model import EndpointState, Origin, Outcome, Status
 from hookd.store import Replay
 from hookd.store.replay import AT_ONCE
 from tests.store.stand import SECOND, Stand
@@ -54,6 +54,17 @@ async def test_an_event_that_it_never_got_is_made_for_it(stand: Stand) -> None:
     assert await replay(stand) == 2
     assert [delivery.event.id for delivery in await stand.claim()] == before[:2]
     assert await replay(stand) == 0
+
+
+async def test_an_event_for_named_endpoints_is_made_for_no_other(stand: Stand) -> None:
+    await stand.endpoint("ep_2", event_types=("x",))
+    await stand.accept(endpoints=("ep_2",))
+    await stand.accept("hookd.test", origin=Origin.OPERATIONAL, endpoints=("ep_2",), direct=True)
+    await stand.endpoint(event_types=("*", "hookd.*"))
+    assert await replay(stand, dry_run=True) == 0
+    await stand.accept(endpoints=("ep_1",))
+    await stand.end((await stand.claim())[0], Outcome.TIMEOUT, schedule=NEVER)
+    assert await replay(stand, event_types=("purchase",)) == 1, "of its own it has a delivery"
 
 
 async def test_types_and_times_say_which(stand: Stand) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
-from hookd.model import Status
+from hookd.model import Breaker, Endpoint, Status
 from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store, rejections, upkeep
 from hookd.store.rows import endpoint_row
 from hookd.store.sqlite import FileLock, _expand, _joined, _step, connect, migrations, owner_mark, schema
@@ -95,7 +95,7 @@ CONDITIONS: list[tuple[dict[str, Any], str]] = [
 async def test_a_filtered_list_goes_along_an_index(
     connection: Any, wanted: dict[str, Any], index: str, page: Page
 ) -> None:
-    steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page))
+    steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page, 5))
     assert any(index in step for step in steps), steps
     assert scans(steps) == []
 
@@ -103,7 +103,7 @@ async def test_a_filtered_list_goes_along_an_index(
 @pytest.mark.parametrize("wanted", [{}, {"since": 5}, {"until": 5}, {"status": Status.DELIVERED}])
 async def test_other_lists_go_along_the_sequence_and_sort_nothing(connection: Any, wanted: dict[str, Any]) -> None:
     for page in (Page(50), Page(50, before=9), Page(50, after=9)):
-        steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page))
+        steps = await connection.run(plan, deliveries.page_query(DeliveryFilter(**wanted), page, 5))
         assert scans(steps) == []
         assert not [step for step in steps if "TEMP B-TREE" in step], steps
 
@@ -148,8 +148,8 @@ async def test_what_is_to_be_encrypted_anew_is_found_along_an_index(connection: 
         ("record", "conclude", "INTEGER PRIMARY KEY"),
         ("endpoints", "subscribers", "PRIMARY KEY"),
         ("deliveries", "cancel_held", "outbox_turn"),
+        ("deliveries", "hasten_held", "outbox_turn"),
         ("order", "last_turns", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
-        ("order", "first_turn", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("order", "hold", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("order", "let_go", "outbox_turn (endpoint=? AND ordering_key=? AND held=? AND turn>?)"),
         ("prune", "met", "events_created_at"),
@@ -270,12 +270,12 @@ async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand)
 
 
 def modes(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("hookd.db*") if path.suffix != ".lock"}
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("hookd.db*")}
 
 
 async def test_a_new_file_is_its_owners_alone(stand: Stand, tmp_path: Path) -> None:
     await stand.endpoint()
-    assert modes(tmp_path) == dict.fromkeys(("hookd.db", "hookd.db-wal", "hookd.db-shm"), 0o600)
+    assert modes(tmp_path) == dict.fromkeys(("hookd.db", "hookd.db-wal", "hookd.db-shm", "hookd.db.lock"), 0o600)
 
 
 async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Path) -> None:
@@ -331,15 +331,28 @@ def spoil(path: Path) -> None:
         file.write(b"\xff" * (length - 4096))
 
 
-async def test_what_waits_in_a_file_of_a_former_schema_goes_on(tmp_path: Path) -> None:
-    raw = sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)
+def former(path: Path, last: int, endpoint: Endpoint = ENDPOINT) -> sqlite3.Connection:
+    """Make a file of a former schema, with an endpoint in it."""
+    raw = sqlite3.connect(path, isolation_level=None)
     raw.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    for number, sql in migrations()[:2]:
-        raw.executescript(f"{sql}\nPRAGMA user_version = {number};")
-    endpoint = endpoint_row(ENDPOINT, PLAIN)
+    for number, sql in migrations():
+        if number <= last:
+            raw.executescript(f"{sql}\nPRAGMA user_version = {number};")
     columns = [row[1] for row in raw.execute("PRAGMA table_info(endpoints)") if row[1] != "sequence"]
     places = ", ".join(f":{column}" for column in columns)
-    raw.execute(f"INSERT INTO endpoints ({', '.join(columns)}) VALUES ({places})", endpoint)
+    raw.execute(f"INSERT INTO endpoints ({', '.join(columns)}) VALUES ({places})", endpoint_row(endpoint, PLAIN))
+    return raw
+
+
+async def test_what_a_former_schema_told_to_be_failing_is_told_to_have_recovered(tmp_path: Path) -> None:
+    former(tmp_path / "hookd.db", 4, replace(ENDPOINT, breaker=Breaker(5, 1, 6))).close()
+    async with stand_on(sqlite, tmp_path) as stand:
+        await stand.store.hasten("ep_1")
+        assert await stand.types() == ["hookd.endpoint.recovered"]
+
+
+async def test_what_waits_in_a_file_of_a_former_schema_goes_on(tmp_path: Path) -> None:
+    raw = former(tmp_path / "hookd.db", 2)
     for number in (1, 2):
         event = (f"evt_{number}", "", "a", "published", b"{}", "application/json", 5)
         raw.execute(

@@ -135,7 +135,8 @@ endpoints = st.builds(
 COLUMNS = (
     *("id", "tenant", "url", "event_types", "description", "scheme", *SECRETS, "max_in_flight", "timeout", "retry"),
     *("metadata", "state", "state_reason", "state_since", "failing_since", "failing_attempts", "created_at"),
-    *("updated_at", "key_id", "rate_limit", "ordered", "opened_at", "openings", "blocked_until"),
+    *("updated_at", "key_id", "rate_limit", "ordered", "opened_at", "openings", "blocked_until", "told_failing"),
+    *("filter", "format"),
 )
 """The columns of `endpoints.read`."""
 

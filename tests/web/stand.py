@@ -168,7 +168,7 @@ async def open_stand(folder: Path) -> AsyncIterator[Stand]:
                 acceptor=acceptor,
                 lanes=Lanes(256, 16),
                 poster=Poster(dialling, timeout=5_000, response_kept=4096, clock=clock, ids=ids),
-                runner=Runner(timeout=5_000, clock=clock, ids=ids),
+                runner=Runner(timeout=5_000, response_kept=100, clock=clock, ids=ids),
                 policy=Policy(retry=(5_000,), jitter=0.0, disable_after=5 * DAY),
                 metrics=metrics,
                 clock=clock,

@@ -56,7 +56,11 @@ async def test_the_page_shows_endpoints_deliveries_and_attempts_escaped(stand: S
     receiver.router.add_post("/{path:.*}", hook)
     async with serve(receiver) as url:
         endpoint = await stand.endpoint(
-            url=url + "?q='\"", description="<script>alert(1)</script>", tenant="<b>", token="token-text"
+            url=url + "?q='\"",
+            description="<script>alert(1)</script>",
+            tenant="<b>",
+            token="token-text",
+            filter={"$not": {"body": {"a": ["<i>"]}}},
         )
         await stand.call("POST", f"/api/v1/endpoints/{endpoint['id']}/test")
     await stand.endpoint()
@@ -70,6 +74,7 @@ async def test_the_page_shows_endpoints_deliveries_and_attempts_escaped(stand: S
         "http_5xx",
         "&lt;script&gt;alert(1)",
         "the &lt;disk&gt;",
+        "[&#34;&lt;i&gt;&#34;]",
     ):
         assert shown in text
     assert "script" not in Page(text).elements
@@ -125,5 +130,9 @@ async def test_an_endpoint_that_is_left_alone_says_since_when_and_until_when(sta
     page = (await stand.call("GET", "/")).text
     assert "keeps failing since" in page
     assert "nothing is sent until" in page
+    assert '<span class="mark failing">failing</span>' in page
     stand.clock[0] += 2000
-    assert "nothing is sent until" not in (await stand.call("GET", "/")).text
+    page = (await stand.call("GET", "/")).text
+    assert "nothing is sent until" not in page
+    assert '<span class="mark half-open">half-open</span>' in page
+    assert 'class="mark active"' not in page

@@ -1,4 +1,5 @@
 import base64
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,12 +8,20 @@ from aiohttp import web
 from yarl import URL
 
 from hookd.model import Breaker, Scope
+from hookd.signing import SCHEMES, public_of
 from hookd.units import format_time
+from tests.receivers import Receiver
+from tests.signing.examples import SEED
 from tests.web.serving import serve
 from tests.web.stand import DAY, NOW, Stand, token
 
 PATH = "/api/v1/endpoints"
 NOW_TEXT = "2026-01-02T03:04:05.000Z"
+
+
+def nested(levels: int) -> Any:
+    """Objects in objects."""
+    return {"body": nested(levels - 1)} if levels else {}
 
 
 async def test_an_endpoint_is_made_with_every_default(stand: Stand) -> None:
@@ -30,7 +39,9 @@ async def test_an_endpoint_is_made_with_every_default(stand: Stand) -> None:
         "description": "",
         "token": None,
         "scheme": "standard",
+        "format": "plain",
         "headers": {},
+        "filter": None,
         "rate_limit": None,
         "max_in_flight": None,
         "ordered": False,
@@ -54,8 +65,10 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         "tenant": "acme",
         "token": "token-text",
         "scheme": "token",
+        "format": "standard",
         "secret": "secret-text",
         "headers": {"Authorization": "Basic header-text"},
+        "filter": {"body": {"amount": [{"numeric": [">=", 100]}], "coupon": [None]}},
         "rate_limit": "600/min burst 50",
         "max_in_flight": 3,
         "ordered": True,
@@ -69,7 +82,10 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
     shown = read.json
     assert shown["event_types"] == ["order.*", "user.created"]
     assert (shown["timeout"], shown["retry"]) == ("1500ms", ["0s", "90s", "1d"])
-    as_asked = ("description", "tenant", "scheme", "rate_limit", "max_in_flight", "ordered", "metadata")
+    as_asked = (
+        *("description", "tenant", "scheme", "format", "filter", "rate_limit", "max_in_flight", "ordered"),
+        "metadata",
+    )
     assert {name: shown[name] for name in as_asked} == {name: fields[name] for name in as_asked}
     listed = await stand.call("GET", PATH)
     for text in (read.text, listed.text):
@@ -111,7 +127,13 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         ({"retry": ["1s"] * 101}, ["#/retry"]),
         ({"metadata": {"a/b": 1}}, ["#/metadata/a~1b"]),
         ({"metadata": {"": "a"}}, ["#/metadata/"]),
-        ({"filter": {}, "format": None}, ["#/filter", "#/format"]),
+        ({"filter": {}, "colour": None}, ["#/filter", "#/colour"]),
+        ({"filter": 5}, ["#/filter"]),
+        ({"filter": {"headers": {"a": ["b"]}, "body": {"a/b": 5}}}, ["#/filter/headers", "#/filter/body/a~1b"]),
+        ({"filter": {"body": {"a": [{"numeric": [">", "5"]}]}}}, ["#/filter/body/a/0/numeric"]),
+        ({"filter": {"$or": [{"body": {"a": [1]}}, {"type": [1]}]}}, ["#/filter/$or/1/type/0"]),
+        ({"filter": nested(20)}, ["#/filter"]),
+        ({"filter": nested(500)}, ["#/filter"]),
         ({"ordered": "yes"}, ["#/ordered"]),
         ({"ordered": 1}, ["#/ordered"]),
         ({"rate_limit": 50}, ["#/rate_limit"]),
@@ -121,7 +143,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         ({"rate_limit": "50/s burst 0"}, ["#/rate_limit"]),
         ({"rate_limit": "99999999/s"}, ["#/rate_limit"]),
         ({"url": "x", "zzz": None}, ["#/url", "#/zzz"]),
-        ({"format": "plain"}, ["#/format"]),
+        ({"format": "xml"}, ["#/format"]),
         ({"state": "paused"}, ["#/state"]),
         ({"url": "ftp://a", "timeout": "x", "colour": 1}, ["#/url", "#/timeout", "#/colour"]),
     ],
@@ -285,6 +307,53 @@ async def test_the_present_secret_can_not_follow_itself(stand: Stand) -> None:
     assert made["secret"] not in told.text
 
 
+@pytest.mark.parametrize("scheme", ["github", "slack", "square", "twilio", "gitlab"])
+async def test_a_scheme_of_one_signature_changes_its_secret_at_once(stand: Stand, scheme: str) -> None:
+    path = f"{PATH}/{(await stand.endpoint(scheme=scheme))['id']}/secret/rotate"
+    told = await stand.call("POST", path, {"overlap": "1h"})
+    assert (told.status, told.pointers) == (422, ["#/overlap"])
+    assert (await stand.call("POST", path)).json["previous"] == []
+
+
+@pytest.mark.parametrize("scheme", ["stripe", "paddle", "svix", "rfc9421"])
+async def test_a_scheme_of_several_signatures_overlaps(stand: Stand, scheme: str) -> None:
+    path = f"{PATH}/{(await stand.endpoint(scheme=scheme))['id']}/secret/rotate"
+    assert len((await stand.call("POST", path)).json["previous"]) == 1
+
+
+async def test_a_private_key_is_shown_with_its_public_one(stand: Stand) -> None:
+    made = await stand.endpoint(secret=SEED)
+    shown = (await stand.call("GET", f"{PATH}/{made['id']}/secret")).json
+    assert shown == {"secret": SEED, "previous": [], "public_key": public_of(SEED)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"secret": "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="}, "#/secret"),
+        ({"scheme": "discord"}, "#/secret"),
+        ({"scheme": "basic"}, "#/secret"),
+        ({"scheme": "basic", "secret": "no colon"}, "#/secret"),
+        ({"scheme": "github", "headers": {"x-hub-signature-256": "mine"}}, "#/headers"),
+        ({"scheme": "rfc9421", "headers": {"Content-Digest": "mine"}}, "#/headers"),
+    ],
+)
+async def test_what_a_scheme_can_not_sign_with_is_refused(stand: Stand, fields: dict[str, Any], pointer: str) -> None:
+    told = await stand.call("POST", PATH, {"url": "http://127.0.0.1:9/", **fields})
+    assert (told.status, told.pointers) == (422, [pointer])
+
+
+async def test_a_scheme_of_the_configuration(stand: Stand) -> None:
+    own = replace(SCHEMES["github"], name="acme", header="X-Acme")
+    stand.use(schemes={**SCHEMES, "acme": own})
+    made = await stand.endpoint(scheme="acme")
+    path = f"{PATH}/{made['id']}"
+    stand.use(schemes=SCHEMES)
+    assert (await stand.call("PATCH", path, {"state": "paused"})).pointers == ["#/scheme"]
+    assert (await stand.call("POST", path + "/secret/rotate")).status == 409
+    assert (await stand.call("PATCH", path, {"scheme": "standard"})).status == 200
+
+
 async def test_a_scheme_with_a_single_proof_allows_no_overlap(stand: Stand) -> None:
     path = f"{PATH}/{(await stand.endpoint(scheme='token', token='t', secret='one'))['id']}/secret/rotate"
     told = await stand.call("POST", path, {"secret": "two", "overlap": "1h"})
@@ -400,3 +469,22 @@ async def test_an_id_that_nothing_has_is_not_found(stand: Stand, identity: str) 
 
 def test_the_clock_of_the_stand_is_what_the_texts_say() -> None:
     assert format_time(NOW) == NOW_TEXT
+
+
+async def test_a_format_is_changed_and_put_back(stand: Stand) -> None:
+    path = f"{PATH}/{(await stand.endpoint(format='cloudevents'))['id']}"
+    for asked, shown in (("cloudevents-binary", "cloudevents-binary"), (None, "plain"), ("standard", "standard")):
+        assert (await stand.call("PATCH", path, {"format": asked})).json["format"] == shown
+        assert (await stand.call("GET", path)).json["format"] == shown
+    told = await stand.call("PATCH", path, {"format": "cloudevent"})
+    assert (told.status, told.pointers) == (422, ["#/format"])
+    assert "plain, standard, cloudevents, cloudevents-binary" in told.text
+
+
+async def test_a_test_is_sent_in_the_format_of_its_endpoint(stand: Stand) -> None:
+    async with Receiver() as receiver:
+        made = await stand.endpoint(url=receiver.url(), format="cloudevents")
+        attempt = (await stand.call("POST", f"{PATH}/{made['id']}/test")).json
+        [request] = receiver.requests
+    assert attempt["request_headers"]["content-type"] == "application/cloudevents+json"
+    assert json.loads(request.body)["type"] == "hookd.test"

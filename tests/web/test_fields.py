@@ -1,19 +1,41 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from hookd.web.definition import merged
-from hookd.web.fields import event_id, event_type, tenant
+from hookd.egress import Guard
+from hookd.errors import InvalidInput
+from hookd.signing import SCHEMES
+from hookd.web.definition import ChangedEndpoint, NewEndpoint, Rules, merged
+from hookd.web.events import Publishing
+from hookd.web.fields import _SAYINGS, Body, check, event_id, event_type, tenant
+from hookd.web.register import Registration
+from hookd.web.replay import Replaying
+from hookd.web.rotation import Rotation
+
+GUARD = Guard([])
+CONTEXTS: dict[type[Body], object] = {
+    NewEndpoint: Rules(GUARD, SCHEMES),
+    ChangedEndpoint: Rules(GUARD, SCHEMES),
+    Replaying: 0,
+    Registration: GUARD,
+}
+"""What a body is checked against, beside itself."""
 
 segments = st.from_regex(r"[A-Za-z0-9_]{1,20}", fullmatch=True)
-objects = st.dictionaries(
-    st.sampled_from("abc"), st.integers() | st.dictionaries(st.sampled_from("xyz"), st.integers()), max_size=3
-)
-patches = st.dictionaries(
-    st.sampled_from("abc"),
-    st.none() | st.integers() | st.dictionaries(st.sampled_from("xyz"), st.none() | st.integers()),
-    max_size=3,
-)
+
+
+def objects_of(leaves: st.SearchStrategy[int | None]) -> st.SearchStrategy[Any]:
+    """Objects of up to four levels."""
+    values: st.SearchStrategy[Any] = leaves
+    for _ in range(3):
+        values = leaves | st.dictionaries(st.sampled_from("abc"), values, max_size=3)
+    return st.dictionaries(st.sampled_from("abc"), values, max_size=3)
+
+
+objects, patches = objects_of(st.integers()), objects_of(st.none() | st.integers())
 
 
 @given(st.lists(segments, min_size=1, max_size=5))
@@ -36,6 +58,37 @@ def test_what_names_an_event_is_ascii_of_bounded_length(text: str) -> None:
 def test_a_tenant_is_printable_and_of_bounded_length(text: str) -> None:
     with pytest.raises(ValueError, match="expected 1 to 128 printable characters"):
         tenant(text)
+
+
+ODD: tuple[object, ...] = (
+    *(None, True, 0, -1, 10**30, 0.5, "", "x" * 5000, "\ud800", "\0"),
+    *([], ["a"] * 1000, [None], ["x" * 5000], ["\ud800"], [[]], [{}]),
+    *({"": ""}, {"x" * 5000: "y"}, {"y": "x" * 50_000}, {"a": None}, {"\ud800": "x"}, dict.fromkeys("a" * 100, "")),
+)
+BODIES = (NewEndpoint, ChangedEndpoint, Publishing, Replaying, Rotation, Registration)
+
+
+def refusals(body: type[Body], name: str, value: object) -> set[str]:
+    """Answer pydantic's types of what is wrong with a field."""
+    try:
+        body.model_validate({"scheme": "standard", name: value}, context=CONTEXTS.get(body))
+    except ValidationError as error:
+        return {each["type"] for each in error.errors(include_url=False)}
+    return set()
+
+
+@pytest.mark.parametrize(
+    ("body", "name"), [(body, name) for body in BODIES for name in body.model_fields if name != "scheme"]
+)
+def test_everything_that_is_wrong_with_a_field_is_said_in_our_words(body: type[Body], name: str) -> None:
+    found = {each for value in ODD if value is not None for each in refusals(body, name, value)}
+    assert found - set(_SAYINGS) == set()
+
+
+def test_a_text_that_is_too_long_is_measured_in_characters() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check(Publishing, {"type": "a", "payload": 1, "ordering_key": "k" * 129, "endpoints": ["e" * 129]})
+    assert {fault.detail for fault in caught.value.faults} == {"expected at most 128 characters"}
 
 
 def rfc_7396(target: object, patch: object) -> object:

@@ -7,6 +7,7 @@ import pytest
 
 from hookd import sign
 from hookd.model import Field, Scope, Source
+from hookd.signing import SCHEMES
 from tests.nouns import SECRET
 from tests.web.stand import MOST_REJECTIONS, NOW, SOURCE, Answer, Stand, token
 
@@ -71,6 +72,8 @@ async def test_a_refused_request_is_kept_with_the_cause_and_an_explanation(stand
         "received_at": "2026-01-02T03:04:05.000Z",
         "event": None,
         "explanation": kept["explanation"],
+        "method": "POST",
+        "target": "/from/shop",
         "body": BODY.decode(),
         "body_encoding": "text",
         "truncated": False,
@@ -225,6 +228,103 @@ async def test_what_the_sender_has_sent_again_meanwhile_is_the_same_event(stand:
     [event] = (await stand.call("GET", "/api/v1/events")).json["data"]
     accepted = (await accept(stand, kept["id"])).json
     assert (accepted["id"], "note" in accepted) == (event["id"], True)
+    assert len((await stand.call("GET", "/api/v1/events")).json["data"]) == 1
+
+
+FORM = b"MessageSid=SM1&To=%2B1"
+URL = "https://hooks.example.com/from/them"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "body", "target", "key"),
+    [
+        ("github", BODY, "/from/them", "evt_1"),
+        ("stripe", b'{"id":"evt_1","type":"sold"}', "/from/them", "evt_1"),
+        ("square", b'{"event_id":"evt_1","type":"sold"}', "/from/them?shop=1", "evt_1"),
+        ("twilio", FORM, "/from/them?a=b%20c&token=shown", "evt_1"),
+        ("rfc9421", BODY, "/from/them?a=b", "evt_1"),
+    ],
+)
+async def test_once_the_secret_is_mended_it_verifies_by_any_scheme(
+    stand: Stand, scheme: str, body: bytes, target: str, key: str
+) -> None:
+    address = URL + target.removeprefix("/from/them")
+    headers = sign(scheme, [SECRET], body, id="evt_1", now=SECONDS, url=address, method="PUT", type="sold")
+    source = replace(
+        SOURCE, name="them", path="/from/them", scheme=scheme, secrets=(OTHER,), methods=("POST", "PUT"), tolerance=None
+    )
+    source = replace(source, url=URL if SCHEMES[scheme].signs_url else None)
+    site(stand, source)
+    assert (await stand.call("PUT", target, data=body, headers=headers)).status == 401
+    await stand.store.flush()
+    [listed] = await rejections(stand)
+    kept = await read(stand, listed["id"])
+    assert (kept["method"], kept["target"]) == ("PUT", target)
+    assert headers[SCHEMES[scheme].header] not in json.dumps(kept)
+    assert (await accept(stand, kept["id"])).status == 409
+    stand.clock[0] += 86_400_000
+    site(stand, source, replace(source, name="crm", path="/crm", secrets=(SECRET,)))
+    assert "with a secret of the source crm" in (await read(stand, kept["id"]))["explanation"]
+    site(stand, replace(source, secrets=(SECRET,)))
+    accepted = await accept(stand, kept["id"])
+    assert accepted.status == 200, accepted.text
+    [event] = (await stand.call("GET", "/api/v1/events")).json["data"]
+    assert event["id"] == accepted.json["id"]
+    stand.clock[0] -= 86_400_000
+    assert (await stand.call("PUT", target, data=body, headers=headers)).status in (200, 204)
+    assert len((await stand.call("GET", "/api/v1/events")).json["data"]) == 1, "its id was taken in"
+
+
+async def test_a_secret_in_the_address_is_not_stored(stand: Stand) -> None:
+    headers = {"X-Nothing": "1"}
+    assert (await stand.call("POST", "/from/shop?a=1&api_key=hidden-1&b=2", headers=headers)).status == 401
+    assert (await stand.call("POST", f"/from/shop?a={OTHER}", headers=headers)).status == 401
+    await stand.store.flush()
+    targets = [(await read(stand, each["id"]))["target"] for each in await rejections(stand)]
+    assert targets == ["***", "/from/shop?a=1&api_key=***&b=2"]
+    raw = stand.path.read_bytes() + stand.path.with_name("hookd.db-wal").read_bytes()
+    assert b"hidden-1" not in raw
+    assert OTHER.encode() not in raw
+    site(stand, replace(SHOP, scheme="square", url=URL))
+    kept = (await rejections(stand))[0]
+    assert "its address shows a secret" in (await accept(stand, kept["id"])).json["detail"]
+
+
+async def test_a_scheme_of_ones_own(stand: Stand) -> None:
+    own = replace(SCHEMES["slack"], name="acme", header="X-Acme-Proof", handshake=None)
+    source = replace(SHOP, scheme="acme", id=None)
+    site(stand, source, schemes={**SCHEMES, "acme": own})
+    headers = own.sign([SECRET], BODY, "evt_1", SECONDS)
+    kept = await rejected(stand, source=source, headers=headers)
+    assert dict(kept["headers"])["x-acme-proof"] == "***"
+    site(stand, replace(source, secrets=(SECRET,)))
+    assert (await accept(stand, kept["id"])).status == 200
+
+
+async def test_what_is_no_event_or_is_not_wanted_is_not_accepted(stand: Stand) -> None:
+    source = replace(SHOP, scheme="slack", id=None, tolerance=None)
+    site(stand, source)
+    asked = b'{"type":"url_verification","challenge":"a"}'
+    kept = [await rejected(stand, body, source, sign("slack", [SECRET], body, now=SECONDS)) for body in (asked, BODY)]
+    site(stand, replace(source, secrets=(SECRET,), filter='{"body":{"name":["other"]}}'))
+    told = [await accept(stand, each["id"]) for each in kept]
+    assert [each.status for each in told] == [409, 409]
+    assert "is a handshake" in told[0].json["detail"]
+    assert "does not pass the filter of the source shop" in told[1].json["detail"]
+
+
+async def test_a_cloudevent(stand: Stand) -> None:
+    source = replace(SHOP, format="cloudevents", id=None)
+    site(stand, source)
+    body = b'{"specversion":"1.0","id":"7","source":"/a","type":"sold","data":1}'
+    signed = sign("standard", [SECRET], body, id="evt_1", now=SECONDS)
+    kept = await rejected(stand, body, source, signed | {"Content-Type": "application/cloudevents+json"})
+    site(stand, replace(source, secrets=(SECRET,)))
+    assert (await accept(stand, kept["id"])).status == 200
+    [event] = (await stand.call("GET", "/api/v1/events")).json["data"]
+    assert event["type"] == "shop.sold"
+    again = await sent(stand, body, source, signed | {"Content-Type": "application/cloudevents+json"})
+    assert again.status == 200
     assert len((await stand.call("GET", "/api/v1/events")).json["data"]) == 1
 
 

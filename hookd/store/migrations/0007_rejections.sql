@@ -1,5 +1,6 @@
--- Requests to sources that were refused. `headers` is a JSON array of pairs, without credentials; `size` is how long the
--- body was, of which `body` may be the beginning; `event` is what it became once it was accepted by hand.
+-- Requests to sources that were refused. `target` is the path with the query, and `headers` a JSON array of pairs, both
+-- without credentials; `size` is how long the body was, of which `body` may be the beginning; `event` is what it became
+-- once it was accepted by hand.
 CREATE TABLE rejections (
     sequence     INTEGER PRIMARY KEY AUTOINCREMENT,
     id           TEXT    NOT NULL UNIQUE,
@@ -9,6 +10,8 @@ CREATE TABLE rejections (
     cause        TEXT    NOT NULL,
     event        TEXT,
     received_at  INTEGER NOT NULL,
+    method       TEXT    NOT NULL,
+    target       TEXT    NOT NULL,
     size         INTEGER NOT NULL,
     headers      TEXT    NOT NULL,
     body         BLOB    NOT NULL

@@ -10,8 +10,9 @@ INSERT OR REPLACE INTO dedupe (kind, owner, key, digest, event, deliveries, crea
 SELECT column1, column2, column3, column4, column5, column6, column7 FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
 -- name: insert_events
-INSERT INTO events (id, tenant, type, origin, payload, content_type, created_at, ordering_key)
-SELECT column1, column2, column3, column4, column5, column6, column7, column8 FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+INSERT INTO events (id, tenant, type, origin, payload, content_type, created_at, ordering_key, addressed)
+SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9 FROM (VALUES :rows)
+WHERE column1 IS NOT NULL;
 
 -- name: insert_outbox
 INSERT INTO outbox (id, event, endpoint, tenant, type, status, reason, due_at, created_at, ordering_key, turn, held)

@@ -1,10 +1,12 @@
 -- name: insert
 INSERT INTO endpoints (id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers,
     max_in_flight, timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts,
-    created_at, updated_at, key_id, rate_limit, ordered, opened_at, openings, blocked_until)
+    created_at, updated_at, key_id, rate_limit, ordered, opened_at, openings, blocked_until, told_failing,
+    filter, format)
 VALUES (:id, :tenant, :url, :event_types, :description, :scheme, :token, :secret, :previous_secrets, :headers,
     :max_in_flight, :timeout, :retry, :metadata, :state, :state_reason, :state_since, :failing_since,
-    :failing_attempts, :created_at, :updated_at, :key_id, :rate_limit, :ordered, :opened_at, :openings, :blocked_until);
+    :failing_attempts, :created_at, :updated_at, :key_id, :rate_limit, :ordered, :opened_at, :openings, :blocked_until,
+    :told_failing, :filter, :format);
 
 -- name: update
 UPDATE endpoints SET url = :url, event_types = :event_types, description = :description, scheme = :scheme,
@@ -12,12 +14,14 @@ UPDATE endpoints SET url = :url, event_types = :event_types, description = :desc
     max_in_flight = :max_in_flight, timeout = :timeout, retry = :retry, metadata = :metadata, state = :state,
     state_reason = :state_reason, state_since = :state_since, failing_since = :failing_since,
     failing_attempts = :failing_attempts, updated_at = :updated_at, key_id = :key_id, rate_limit = :rate_limit,
-    ordered = :ordered, opened_at = :opened_at, openings = :openings, blocked_until = :blocked_until
+    ordered = :ordered, opened_at = :opened_at, openings = :openings, blocked_until = :blocked_until,
+    told_failing = :told_failing, filter = :filter, format = :format
 WHERE id = :id;
 
 -- name: update_health
 UPDATE endpoints SET failing_since = new.column2, failing_attempts = new.column3, opened_at = new.column4,
-    openings = new.column5, blocked_until = new.column6
+    openings = new.column5, blocked_until = new.column6,
+    told_failing = new.column7
 FROM (VALUES :rows) AS new WHERE endpoints.id = new.column1;
 
 -- name: delete
@@ -26,7 +30,7 @@ DELETE FROM endpoints WHERE id = :id;
 -- name: read
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    key_id, rate_limit, ordered, opened_at, openings, blocked_until
+    key_id, rate_limit, ordered, opened_at, openings, blocked_until, told_failing, filter, format
 FROM endpoints WHERE id = :id;
 
 -- name: subscribe
@@ -53,5 +57,5 @@ SELECT DISTINCT key_id FROM endpoints;
 -- name: page
 SELECT id, tenant, url, event_types, description, scheme, token, secret, previous_secrets, headers, max_in_flight,
     timeout, retry, metadata, state, state_reason, state_since, failing_since, failing_attempts, created_at, updated_at,
-    key_id, rate_limit, ordered, opened_at, openings, blocked_until, sequence
+    key_id, rate_limit, ordered, opened_at, openings, blocked_until, told_failing, filter, format, sequence
 FROM endpoints

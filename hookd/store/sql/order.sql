@@ -9,15 +9,6 @@ SELECT wanted.column1, wanted.column2,
      WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 1 AND turn IS NOT NULL)
 FROM (VALUES :rows) AS wanted WHERE wanted.column1 IS NOT NULL;
 
--- name: first_turn
-SELECT min(turn) FROM (
-    SELECT (SELECT min(turn) FROM outbox
-            WHERE endpoint = :endpoint AND ordering_key = :ordering_key AND held = 0 AND turn IS NOT NULL) AS turn
-    UNION ALL
-    SELECT (SELECT min(turn) FROM outbox
-            WHERE endpoint = :endpoint AND ordering_key = :ordering_key AND held = 1 AND turn IS NOT NULL)
-);
-
 -- name: hold
 UPDATE outbox SET held = 1 WHERE sequence IN (
     SELECT first.sequence FROM (VALUES :rows) AS wanted

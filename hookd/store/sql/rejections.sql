@@ -1,6 +1,7 @@
 -- name: keep
-INSERT INTO rejections (id, source, tenant, reason, cause, received_at, size, headers, body)
-SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9 FROM (VALUES :rows)
+INSERT INTO rejections (id, source, tenant, reason, cause, received_at, method, target, size, headers, body)
+SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11
+FROM (VALUES :rows)
 WHERE column1 IS NOT NULL;
 
 -- name: thin_out
@@ -11,7 +12,8 @@ DELETE FROM rejections WHERE source = :source AND sequence <= (
 SELECT id, source, tenant, reason, cause, event, received_at, size, sequence FROM rejections
 
 -- name: read
-SELECT id, source, tenant, reason, cause, event, received_at, size, headers, body FROM rejections WHERE id = :id;
+SELECT id, source, tenant, reason, cause, event, received_at, method, target, size, headers, body
+FROM rejections WHERE id = :id;
 
 -- name: became
 UPDATE rejections SET event = :event WHERE id = :id;
