@@ -178,7 +178,11 @@ def test_a_signature_in_another_encoding_or_without_its_prefix(name: str) -> Non
 
 
 def test_both_forms_of_shopify() -> None:
-    newer = {name.removeprefix("X-").lower(): value for name, value in signed("shopify").items()}
+    def of_newer(headers: dict[str, str]) -> dict[str, str]:
+        return {name.removeprefix("X-").lower(): value for name, value in headers.items()}
+
+    newer = of_newer(signed("shopify"))
+    assert "with the secret decoded from base64" in told("shopify", of_newer(by_other_key("shopify", KEY)))
     assert "with its body without the newline" in told("shopify", newer, BODY + b"\n")
     assert "shopify_hmac_sha256 read as X-Shopify-Hmac-Sha256" in told(
         "shopify", {name.replace("-", "_"): value for name, value in newer.items()}

@@ -290,6 +290,23 @@ async def test_a_secret_in_the_address_is_not_stored(stand: Stand) -> None:
     assert "its address shows a secret" in (await accept(stand, kept["id"])).json["detail"]
 
 
+async def test_a_credential_that_is_signed_is_not_stored(stand: Stand) -> None:
+    row, source = SCHEMES["rfc9421"], replace(SHOP, scheme="rfc9421", id=None, url=URL)
+    site(stand, source)
+    headers = {
+        **row.sign([SECRET], BODY, "evt_1", SECONDS, url=URL),
+        "X-Api-Key": "hidden-1",
+        "Signature-Input": f'sig1=("content-digest" "x-api-key");created={SECONDS}',
+    }
+    collected = {name.lower(): [value] for name, value in headers.items()}
+    headers["Signature"] = row.proof(SECRET, collected, BODY, URL, "POST")
+    kept = await rejected(stand, source=source, headers=headers)
+    assert dict(kept["headers"])["x-api-key"] == "***"
+    site(stand, replace(source, secrets=(SECRET,)))
+    assert "x-api-key shows a secret" in (await accept(stand, kept["id"])).json["detail"]
+    assert (await sent(stand, source=source, headers=headers)).status == 200
+
+
 async def test_a_scheme_of_ones_own(stand: Stand) -> None:
     own = replace(SCHEMES["slack"], name="acme", header="X-Acme-Proof", handshake=None)
     source = replace(SHOP, scheme="acme", id=None)
