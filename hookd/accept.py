@@ -78,11 +78,23 @@ class Acceptor:
         return self._receipt(await self._accept(draft, PUBLISHED), publication)
 
     async def admit(  # the parts of a verified request, each with its name
-        self, *, source: str, tenant: str | None, event_type: str, key: str | None, body: bytes, content_type: str
+        self,
+        *,
+        source: str,
+        tenant: str | None,
+        event_type: str,
+        key: str | None,
+        body: bytes,
+        content_type: str,
+        rejection: str | None = None,
     ) -> Accepted:
-        """Store an inbound event, unless its source has sent it before; return once it is on disk."""
+        """Store an inbound event, unless its source has sent it before; return once it is on disk.
+
+        `rejection` is the id of one that is accepted by hand, which happens once as well.
+        """
         event = self._event(self.new_id(), tenant, event_type, Origin.INBOUND, body, content_type)
-        draft = Draft(event, keys=() if key is None else (Key(KeyKind.INBOUND_ID, source, key),))
+        keys = {KeyKind.REJECTION: rejection, KeyKind.INBOUND_ID: key}
+        draft = Draft(event, keys=tuple(Key(kind, source, text) for kind, text in keys.items() if text is not None))
         return await self._accept(draft, source)
 
     async def test(self, endpoint: Endpoint) -> Delivery:

@@ -87,6 +87,25 @@ class Event(msgspec.Struct):
     deliveries: tuple[Delivery, ...]
 
 
+class Rejection(msgspec.Struct):
+    """A request to a source that was refused, as the API shows it."""
+
+    id: str
+    source: str
+    tenant: str | None
+    cause: str
+    size: int
+    received_at: str
+    event: str | None
+    explanation: str
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: str
+    body_encoding: str
+    truncated: bool
+
+
 class AnswerError(HookdError):
     """The daemon answered with an error; `status` is HTTP's."""
 
@@ -132,6 +151,10 @@ class Client:
     def delivery(self, delivery_id: str) -> Delivery:
         """Answer a delivery with its latest attempts."""
         return self._ask("GET", f"deliveries/{_segment(delivery_id)}", Delivery)
+
+    def rejection(self, rejection_id: str) -> Rejection:
+        """Answer a request that was refused, and why."""
+        return self._ask("GET", f"rejections/{_segment(rejection_id)}", Rejection)
 
     def deliveries(self, *, page: int = PAGE, **filters: str | None) -> Iterator[Delivery]:
         """Answer the deliveries that the API's filters let through, newest first, page after page as they are used."""

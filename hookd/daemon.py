@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from hookd import logs
@@ -27,6 +27,7 @@ from hookd.metrics import Metrics
 from hookd.model import Clock, Handler, wall_clock
 from hookd.policy.networks import all_networks
 from hookd.receive import Receiver
+from hookd.rejections import Rejections
 from hookd.store import Vault, open_store
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
@@ -95,7 +96,7 @@ class Daemon:
     def _compose(self) -> None:
         self._connections = Connections(_connections(self._settings))
         self._acceptor = Acceptor(self._store, self._metrics, self._clock, self._ids)
-        self._receiver = Receiver(self._acceptor, self._metrics, self._clock)
+        self._receiver = Receiver(self._acceptor, self._rejections(), self._metrics, self._clock)
         self._deliverer = Deliverer(
             store=self._store,
             acceptor=self._acceptor,
@@ -107,6 +108,10 @@ class Daemon:
             clock=self._clock,
             rng=self._rng,
         )
+
+    def _rejections(self) -> Rejections:
+        store = self._settings.store
+        return Rejections(self._store, self._ids, self._clock, most=store.rejections, longest_body=store.rejection_body)
 
     def _poster(self) -> Poster:
         delivery = self._settings.delivery
@@ -134,6 +139,7 @@ class Daemon:
             self._loops = loops
             upkeep = [
                 loops.create_task(self._upkeep(EXPIRE_EVERY, self._store.expire_keys), name="expire"),
+                loops.create_task(self._upkeep(EXPIRE_EVERY, self._expire_rejections), name="expire rejections"),
                 loops.create_task(self._upkeep(EXPIRE_EVERY, self._store.forget_deleted), name="forget"),
                 loops.create_task(self._upkeep(PRUNE_EVERY, self._prune), name="prune"),
                 loops.create_task(self._upkeep(PRUNE_EVERY, self._store.shrink), name="shrink"),
@@ -207,6 +213,9 @@ class Daemon:
     async def _prune(self) -> None:
         await self._store.prune(self._started.store.retention)
 
+    async def _expire_rejections(self) -> None:
+        await self._store.expire_rejections(self._started.store.rejection_age)
+
     async def _greet(self) -> None:
         """Say what runs here, for whom, and how to try it."""
         endpoints = sum((await self._store.totals()).endpoints.values())
@@ -254,7 +263,7 @@ class Daemon:
     def _apply(self, settings: Settings) -> None:
         before, self._settings = self._settings, settings
         logs.setup(settings.log.level, settings.log.format, sys.stderr)
-        self._box.site = _site(settings)
+        self._box.site = replace(_site(settings), former=_former(self._box.site, settings))
         self._lanes.reconfigure(settings.delivery.max_in_flight, settings.delivery.per_endpoint)
         self._connections.most = _connections(settings)
         former = self._session
@@ -294,6 +303,17 @@ def _site(settings: Settings) -> Site:
         proxies=all_networks(settings.server.proxies),
         schemes=settings.schemes,
     )
+
+
+def _former(before: Site, settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Answer the secrets that sources have had before, and have no longer, by the sources' names."""
+    known = {source.name: source.secrets + before.former.get(source.name, ()) for source in before.sources.values()}
+    return {
+        source.name: tuple(
+            secret for secret in dict.fromkeys(known.get(source.name, ())) if secret not in source.secrets
+        )
+        for source in settings.sources
+    }
 
 
 def _connections(settings: Settings) -> int:

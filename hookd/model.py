@@ -248,6 +248,36 @@ class Source:
     verify_token: str | None = field(default=None, repr=False)
     """The word that Meta shows when it asks whether the path is the source's."""
 
+    def address(self, target: str) -> str | None:
+        """Answer the whole address of a request as the sender knows it: `url`, with the query of what was asked for."""
+        if self.url is None:
+            return None
+        _, mark, query = target.partition("?")
+        return self.url + mark + query
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A request to a source that was refused. `body` may be the beginning of one that had `size` bytes."""
+
+    id: str
+    source: str
+    tenant: str | None
+    reason: str
+    """A stable code, as a SignatureError has it, or `unreadable`."""
+    cause: str
+    """What was wrong with it, in words."""
+    received_at: int
+    method: str
+    target: str = field(repr=False)
+    """What was asked for, path and query, but for credentials, which are masked."""
+    size: int
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    """As they came, but for credentials, which are masked."""
+    body: bytes = field(repr=False)
+    event: str | None = None
+    """What it became once it was accepted by hand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trigger:

@@ -28,6 +28,7 @@ from hookd.errors import SignatureError, Unreadable
 from hookd.metrics import Metrics
 from hookd.model import EMPTY, Field, Source
 from hookd.receive import Receiver
+from hookd.rejections import Rejections
 from hookd.store import Accepted
 from tests import receivers
 from tests.daemons import LOOPBACK, Daemon
@@ -305,7 +306,8 @@ def receiver(stand: Stand, metrics: Metrics) -> Receiver:
     def clock() -> int:
         return stand.now
 
-    return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), metrics, clock)
+    rejections = Rejections(stand.store, stand.ids, clock, most=5, longest_body=1000)
+    return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), rejections, metrics, clock)
 
 
 async def repeated(

@@ -17,7 +17,9 @@ from hookd.errors import SignatureError, Unreadable
 from hookd.metrics import Metrics
 from hookd.model import Field, Origin, Source
 from hookd.receive import LONGEST_KEY, LONGEST_TYPE, Receiver, _type
-from hookd.signing import Verified
+from hookd.rejections import A_SECOND, MOST_WAITING, Rejections
+from hookd.signing import Verified, scheme
+from hookd.store import Page
 from tests.nouns import SECRET
 from tests.store.stand import SECOND, Stand, sqlite, stand_on
 
@@ -56,7 +58,8 @@ def receiver(stand: Stand, metrics: Metrics) -> Receiver:
     def clock() -> int:
         return stand.now
 
-    return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), metrics, clock)
+    rejections = Rejections(stand.store, stand.ids, clock, most=5, longest_body=1000)
+    return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), rejections, metrics, clock)
 
 
 async def receive(
@@ -92,6 +95,26 @@ async def test_what_is_not_is_refused_and_the_cause_logged_without_the_secret(
 @pytest.mark.parametrize("secret", ["right", "former"])
 async def test_any_of_the_secrets_will_do(receiver: Receiver, secret: str) -> None:
     await receive(receiver, headers={"X-Webhook-Token": secret})
+
+
+async def test_of_a_flood_a_few_a_second_are_kept_and_each_source_has_its_share(stand: Stand) -> None:
+    rejections = Rejections(stand.store, stand.ids, lambda: stand.now, most=1000, longest_body=10)
+
+    def keep(name: str) -> str | None:
+        error = SignatureError("reason", "cause")
+        source = replace(SOURCE, name=name)
+        return rejections.keep(source, scheme("token"), {}, b"", error, target="/", method="POST")
+
+    kept = [keep("shop") for _ in range(100)]
+    assert len(list(filter(None, kept))) <= 2 * A_SECOND, "the burst may fall into two seconds"
+    assert keep("other") is not None
+    others = [keep(str(number)) for number in range(2 * MOST_WAITING)]
+    assert len(list(filter(None, [*kept, *others]))) < MOST_WAITING, "no more than so many wait"
+    await stand.settle()
+    assert keep("last") is not None
+    await stand.settle()
+    listed = (await stand.store.rejections(None, None, Page(250))).items
+    assert len(listed) == len(list(filter(None, [*kept, *others]))) + 2
 
 
 # Once.

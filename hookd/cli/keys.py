@@ -12,8 +12,9 @@ from typing import BinaryIO
 import click
 
 import hookd
+from hookd import signing
 from hookd.errors import HookdError, SignatureError
-from hookd.model import Scope
+from hookd.model import Scope, wall_clock
 from hookd.signing import SCHEMES
 from hookd.units import parse_duration
 
@@ -140,6 +141,7 @@ def sign(
 @click.option("--tolerance", metavar="DURATION", type=Duration(), help="How old or new it may be: 5m.")
 @_url
 @_body
+@click.option("--explain", is_flag=True, help="Try what usually goes wrong, and say what fits and what to do.")
 def verify(
     scheme: str,
     secrets: Sequence[str],
@@ -148,13 +150,19 @@ def verify(
     tolerance: int | None,
     url: str | None,
     body: BinaryIO,
+    explain: bool,
 ) -> None:
     """Print the id of an authentic request and exit 0, or say why it is not and exit 1."""
+    at = wall_clock() // 1000 if now is None else now
     seconds = None if tolerance is None else tolerance / 1000
+    raw = body.read()
     try:
-        verified = hookd.verify(scheme, secrets, headers, body.read(), url=url, now=now, tolerance=seconds)
+        verified = hookd.verify(scheme, secrets, headers, raw, url=url, now=at, tolerance=seconds)
     except SignatureError as error:
-        raise HookdError(f"{error.reason}: {error}") from None
+        why = f"{error.reason}: {error}"
+        if explain:
+            why += ". " + signing.explain(signing.scheme(scheme), secrets, headers, raw, at * 1000, tolerance, url=url)
+        raise HookdError(why) from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if verified.id is not None:

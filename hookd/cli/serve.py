@@ -107,8 +107,8 @@ def migrate(config: Path | None, rekey: bool) -> None:
 def prune(config: Path | None, older_than: int | None, dry_run: bool) -> None:
     """Delete the events that ended longer ago than [store] retention, as `hookd run` does all the time.
 
-    An event goes with its deliveries and attempts, and never while any delivery waits or is being sent. This may be
-    run while hookd runs or not; interrupted, it can be run again.
+    An event goes with its deliveries and attempts, and never while any delivery waits or is being sent; requests that
+    were refused before then go as well. This may be run while hookd runs or not; interrupted, it can be run again.
     """
     settings, _ = _effective(config)
     from hookd.store import upkeep  # the load of it is for this command alone

@@ -1,10 +1,10 @@
-"""Events, deliveries and attempts as lines for a terminal, where what others have sent is escaped."""
+"""Events, deliveries, attempts and rejections as lines for a terminal, where what others have sent is escaped."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from hookd.client import Attempt, Delivery, Event
+from hookd.client import Attempt, Delivery, Event, Rejection
 from hookd.model import Status
 from hookd.text import printable
 
@@ -48,6 +48,30 @@ def of_event(event: Event, deliveries: Iterable[Delivery]) -> Iterator[str]:
         yield from _of_delivery(delivery)
 
 
+def of_rejection(rejection: Rejection) -> Iterator[str]:
+    """Tell the story of a request that was refused: why, what to do, and what it said."""
+    yield printable(f"rejection {rejection.id}")
+    about = {
+        "source": rejection.source,
+        "tenant": rejection.tenant,
+        "received": rejection.received_at,
+        "cause": rejection.cause,
+        "accepted": rejection.event,
+    }
+    yield from _indented(_table(about))
+    yield ""
+    yield from _indented([printable(rejection.explanation)])
+    yield ""
+    yield from _indented([printable(f"> {rejection.method} {rejection.target}")])
+    yield from _indented(_headers(">", rejection.headers))
+    yield ""
+    if rejection.body_encoding != "text":
+        yield f"{_INDENT}(in base64)"
+    yield from _indented(_lines(rejection.body))
+    if rejection.truncated:
+        yield f"{_INDENT}(it has {rejection.size} bytes, of which this is the beginning)"
+
+
 def _of_delivery(delivery: Delivery) -> Iterator[str]:
     yield printable(f"delivery {delivery.id}  {delivery.status}")
     about = {"endpoint": delivery.endpoint, "reason": delivery.reason, "next": delivery.next_attempt_at}
@@ -62,8 +86,8 @@ def _of_delivery(delivery: Delivery) -> Iterator[str]:
 
 def _of_attempt(attempt: Attempt) -> Iterator[str]:
     yield _attempt_line(attempt)
-    yield from _headers(">", attempt.request_headers)
-    yield from _headers("<", attempt.response_headers)
+    yield from _headers(">", attempt.request_headers.items())
+    yield from _headers("<", attempt.response_headers.items())
     if attempt.response_body:
         yield from _indented(_lines(attempt.response_body))
     if attempt.truncated:
@@ -80,9 +104,9 @@ def _attempt_line(attempt: Attempt) -> str:
     return printable("  ".join(parts))
 
 
-def _headers(mark: str, headers: Mapping[str, str]) -> Iterator[str]:
+def _headers(mark: str, headers: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Mark headers as curl does: `>` were sent, `<` came back."""
-    return (printable(f"{mark} {name}: {value}") for name, value in headers.items())
+    return (printable(f"{mark} {name}: {value}") for name, value in headers)
 
 
 def _prospects(delivery: Delivery) -> Iterator[str]:

@@ -11,12 +11,12 @@ from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 
 from hookd.cli.keys import Duration
-from hookd.cli.story import counted, delivery_line, of_event
+from hookd.cli.story import counted, delivery_line, of_event, of_rejection
 from hookd.client import PAGE, AnswerError, Client, Delivery, NoAnswerError, connect
 from hookd.errors import HookdError
 from hookd.model import Status
@@ -33,6 +33,8 @@ RETRIED_UNLESS_TOLD = (Status.FAILED, Status.CANCELLED)
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 _UNSETTLED = (Status.PENDING, Status.SENDING)
+
+T = TypeVar("T")
 
 
 class Payload(click.ParamType[bytes]):
@@ -206,28 +208,37 @@ def _latest(deliveries: Iterable[Delivery], known: dict[str, str]) -> dict[str, 
     return latest
 
 
-@click.command(short_help="Tell the story of an event or a delivery.", epilog="\b\nExample:\n  hookd show evt_01jd2m…")
+@click.command(
+    short_help="Tell the story of an event, a delivery or a rejection.", epilog="\b\nExample:\n  hookd show evt_01jd2m…"
+)
 @click.argument("identity", metavar="ID")
 def show(identity: str) -> None:
     """Tell the whole story of an event or a delivery: payload, deliveries, and attempts with what was said.
 
-    `>` marks the headers that were sent, `<` those that came back.
+    `>` marks the headers that were sent, `<` those that came back. Of a request that a source refused (rej_…), tell
+    what was wrong with it, and what to do.
     """
     for line in _story(_daemon(), identity):
         _say(line)
 
 
 def _story(daemon: Client, identity: str) -> Iterable[str]:
-    if identity.startswith("dlv_"):
-        try:
-            delivery = daemon.delivery(identity)
-        except AnswerError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-        else:
-            return of_event(daemon.event(delivery.event), [delivery])
+    if identity.startswith("dlv_") and (delivery := _found(daemon.delivery, identity)) is not None:
+        return of_event(daemon.event(delivery.event), [delivery])
+    if identity.startswith("rej_") and (rejection := _found(daemon.rejection, identity)) is not None:
+        return of_rejection(rejection)
     event = daemon.event(identity)
     return of_event(event, [daemon.delivery(each.id) for each in reversed(event.deliveries)])
+
+
+def _found(ask: Callable[[str], T], identity: str) -> T | None:
+    """Ask for something by its id; None where there is no such thing: an event may have any id."""
+    try:
+        return ask(identity)
+    except AnswerError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+    return None
 
 
 @click.command(

@@ -62,6 +62,12 @@ class StoreSettings:
     retention: Annotated[int, duration("1s", "3650d", "30d")] = parse_duration("30d")
     """How long an event is kept, with its deliveries and attempts, once the last of them has ended; then it is pruned.
     What waits is kept for as long as it waits."""
+    rejections: Annotated[int, integer(0, 10_000)] = 250
+    """How many requests that were refused are kept of each source, the newest ones; 0 keeps none."""
+    rejection_body: Annotated[int, size("0B", "1MiB", "64KiB")] = parse_size("64KiB")
+    """How much of the body of such a request is kept; one with a longer body can't be accepted by hand."""
+    rejection_age: Annotated[int, duration("1s", "3650d", "7d")] = parse_duration("7d")
+    """How long such a request is kept."""
 
     @property
     def path(self) -> Path:

@@ -4,6 +4,7 @@ Only raw bytes are hashed, every comparison is in constant time, and a refusal t
 """
 
 from hookd.signing.ed25519 import public_of
+from hookd.signing.explain import WHENEVER, explain
 from hookd.signing.fields import find
 from hookd.signing.headers import Headers, collect
 from hookd.signing.keys import generate_secret
@@ -15,6 +16,7 @@ __all__ = [
     "SCHEMES",
     "TOKEN",
     "TOLERANCE",
+    "WHENEVER",
     "Headers",
     "Reason",
     "Scheme",
@@ -22,6 +24,7 @@ __all__ = [
     "Verified",
     "check_secret",
     "collect",
+    "explain",
     "find",
     "generate_secret",
     "public_of",

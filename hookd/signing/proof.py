@@ -3,9 +3,13 @@
 import binascii
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from hmac import compare_digest
+from inspect import unwrap
 from typing import Final, Protocol
+
+from hookd.signing.keys import PRIVATE, PUBLIC
 
 KEYS_CACHED: Final = 4096
 """How many keys a scheme keeps ready, so that a busy endpoint's secret is not read at every attempt."""
@@ -104,11 +108,35 @@ def kept(make: MakeKey) -> MakeKey:
     return lru_cache(KEYS_CACHED)(make)
 
 
-def hmac_keys(decode: Decode, algorithm: str, write: Write, prefix: bytes = b"") -> MakeKey:
+@dataclass(frozen=True, slots=True)
+class SharedKeys:
+    """Makes keys of secrets that both sides know, and of those of a pair where there is a way to."""
+
+    decode: Decode
+    make: Callable[[bytes], Key]
+    """Makes the key of the bytes that a secret stands for."""
+    pairs: MakeKey | None = None
+
+    def __call__(self, secret: str) -> Key:
+        """Answer the key of a secret; ValueError where it is none of the scheme."""
+        if self.pairs is not None and secret.startswith((PRIVATE, PUBLIC)):
+            return self.pairs(secret)
+        return self.make(self.decode(secret))
+
+
+def hmac_keys(
+    decode: Decode, algorithm: str, write: Write, prefix: bytes = b"", *, pairs: MakeKey | None = None
+) -> MakeKey:
     """Make keys that prove by an HMAC over `sha1`, `sha256` or `sha512`, written behind a prefix."""
-    return kept(lambda secret: HmacKey(decode(secret), algorithm, write, prefix))
+    return kept(SharedKeys(decode, partial(HmacKey, algorithm=algorithm, write=write, prefix=prefix), pairs))
 
 
 def shown_keys(decode: Decode, prefix: bytes = b"") -> MakeKey:
     """Make keys that are shown, behind a prefix."""
-    return kept(lambda secret: ShownKey(prefix + decode(secret)))
+    return kept(SharedKeys(decode, lambda shown: ShownKey(prefix + shown)))
+
+
+def shared_keys(make: MakeKey) -> SharedKeys | None:
+    """Answer what makes a scheme's keys, behind what keeps them; None where it makes pairs alone."""
+    made_by = unwrap(make)
+    return made_by if isinstance(made_by, SharedKeys) else None

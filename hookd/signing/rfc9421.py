@@ -58,6 +58,24 @@ class MessageSignatures(Scheme):
         """The headers that are set by what signs, in lower case."""
         return frozenset({"webhook-id", DIGEST, INPUT.lower(), self.header.lower()})
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The headers without which no request can be verified, the one with the proof first."""
+        return (self.header, INPUT, DIGEST)
+
+    @property
+    def dated(self) -> str:
+        """Where a request says when it was sent, for people."""
+        return f'"created" in {INPUT}'
+
+    def reads(self, headers: Collected) -> frozenset[str]:
+        """Name the headers, in lower case, that a request may be judged by, or named: those that it covers, too."""
+        try:
+            covered = [component for each in _signatures(headers, self.header) for component, _ in each.components]
+        except SignatureError:
+            covered = []
+        return self.names.union(name for name in covered if isinstance(name, str) and name in headers)
+
     def sign(
         self,
         secrets: Sequence[str],
@@ -105,6 +123,17 @@ class MessageSignatures(Scheme):
             else:
                 return self._verified(signature, headers, body)
         raise refusals[0] if refusals else SignatureError(Reason.MISSING_HEADER, f"{INPUT} has no signature")
+
+    def proof(self, secret: str, headers: Collected, body: bytes, url: str, method: str) -> str:  # noqa: ARG002 - see base
+        """Answer what stands in `header` where a request that came is signed with this secret, under its first label.
+
+        SignatureError where it lacks what is signed, ValueError where the secret can't sign it.
+        """
+        for label, (components, parameters) in _dictionary(headers, INPUT).items():
+            if isinstance(components, list):
+                base = _Request(method, url, headers).base(components, parameters)
+                return _serialised({label: binascii.a2b_base64(self.key(secret).prove(base))})
+        raise SignatureError(Reason.MISSING_HEADER, f"{INPUT} has no signature")
 
     def _check(self, signature: Signature, keys: Sequence[Key], request: "_Request", now: int, tolerance: int) -> None:
         created, expires = (signature.parameters.get(name) for name in ("created", "expires"))

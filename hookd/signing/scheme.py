@@ -100,6 +100,32 @@ class Scheme:
         fields = [field.name for field in (self.id, self.type) if field is not None and field.place == "header"]
         return frozenset(name.lower() for name in (self.header, *stamp, *fields))
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The headers without which no request can be verified, the one with the proof first."""
+        signed_id = (self.id.name,) if self.id is not None and ID in self.signed else ()
+        stamp = (self.timestamp.name,) if self.timestamp is not None and self.timestamp.place == "header" else ()
+        return (self.header, *signed_id, *stamp)
+
+    @property
+    def dated(self) -> str:
+        """Where a request says when it was sent, for people."""
+        if self.timestamp is None:
+            return "timestamp"
+        place = {"entry": f" in {self.header}", "body": " in the body"}.get(self.timestamp.place, "")
+        return self.timestamp.name.rstrip("=") + place
+
+    def form(self, headers: Collected) -> "Scheme":
+        """Answer the one of its two forms that a request has."""
+        other = self.otherwise
+        if other is None or self.header.lower() in headers or other.header.lower() not in headers:
+            return self
+        return other
+
+    def reads(self, headers: Collected) -> frozenset[str]:  # noqa: ARG002 - what others need
+        """Name the headers, in lower case, that a request may be judged by, or named."""
+        return self.names if self.otherwise is None else self.names | self.otherwise.names
+
     def address(self, url: str, body: bytes, content_type: str) -> str:  # noqa: ARG002 - what others need
         """Answer where a request to `url` is sent and what it signs, which is the same unless a scheme adds to it."""
         return url
@@ -159,7 +185,7 @@ class Scheme:
         if url is None and URL in self.signed:
             raise self._missing(secrets)
         collected = collect(headers)
-        row = self if self.otherwise is None or self.header.lower() in collected else self.otherwise
+        row = self if self.otherwise is None else self.form(collected)
         return row.judge(secrets, collected, body, now, tolerance, url or "", method)
 
     def judge(
@@ -196,6 +222,26 @@ class Scheme:
             timestamp=sent_at // 1000 if sent_at is not None else None,
             body=body,
         )
+
+    def proof(
+        self,
+        secret: str,
+        headers: Collected,
+        body: bytes,
+        url: str,
+        method: str,  # noqa: ARG002 - what others need
+    ) -> str:
+        """Answer what stands in `header` where a request that came is signed with this secret.
+
+        SignatureError where it lacks what is signed, ValueError where the secret can't sign it.
+        """
+        stamp = self._stamp(self._entries(headers), headers) or ""
+        contents = self._contents(self._signed_id(headers) or "", stamp, body, url)
+        if not contents:
+            raise ValueError(f"the scheme {self.name} can't sign this body for this address")
+        proof = self.key(secret).prove(contents[0]).decode("ascii")
+        is_entry = self.timestamp is not None and self.timestamp.place == "entry"
+        return f"{self.timestamp.name}{stamp}{self.separator}{proof}" if self.timestamp and is_entry else proof
 
     def _missing(self, secrets: Sequence[str]) -> ValueError:
         if not secrets:

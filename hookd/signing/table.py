@@ -8,23 +8,17 @@ from typing import Final
 
 from hookd.model import Field
 from hookd.signing.ed25519 import ed25519_keys
-from hookd.signing.keys import PRIVATE, PUBLIC, credentials_bytes, standard_bytes, text_bytes, token_bytes
-from hookd.signing.proof import MakeKey, base64, hexadecimal, hmac_keys, kept, shown_keys
+from hookd.signing.keys import credentials_bytes, standard_bytes, text_bytes, token_bytes
+from hookd.signing.proof import base64, hexadecimal, hmac_keys, shown_keys
 from hookd.signing.rfc9421 import MessageSignatures
 from hookd.signing.scheme import BODY, Scheme, Stamp
 from hookd.signing.twilio import Twilio
-
-
-def _either(shared: MakeKey, pairs: MakeKey) -> MakeKey:
-    """Make keys as the secret's prefix says: of a shared secret, or of a pair."""
-    return kept(lambda secret: pairs(secret) if secret.startswith((PRIVATE, PUBLIC)) else shared(secret))
-
 
 STANDARD = Scheme(  # Standard Webhooks v1 and v1a: github.com/standard-webhooks, spec/standard-webhooks.md
     name="standard",
     header="webhook-signature",
     separator=" ",
-    key=_either(hmac_keys(standard_bytes, "sha256", base64, b"v1,"), ed25519_keys("base64", b"v1a,")),
+    key=hmac_keys(standard_bytes, "sha256", base64, b"v1,", pairs=ed25519_keys("base64", b"v1a,")),
     signed=b"%(id)b.%(timestamp)b.%(body)b",
     id=Field("header", "webhook-id"),
     timestamp=Stamp("header", "webhook-timestamp"),
@@ -193,7 +187,7 @@ RFC9421 = MessageSignatures(  # RFC 9421, HTTP Message Signatures, with RFC 9530
     name="rfc9421",
     header="Signature",
     separator=", ",
-    key=_either(hmac_keys(text_bytes, "sha256", base64), ed25519_keys("base64")),
+    key=hmac_keys(text_bytes, "sha256", base64, pairs=ed25519_keys("base64")),
     signed=b"%(url)b%(body)b",
     id=Field("header", "webhook-id"),
     type=Field("body", "type"),

@@ -10,8 +10,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
-from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler
-from hookd.store import claim, deliveries, endpoints, events, prune, record, recover, replay, totals
+from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler, Rejection
+from hookd.store import claim, deliveries, endpoints, events, prune, record, recover, rejections, replay, totals
 from hookd.store.accept import Accepted, Draft, Key, KeyKind, accept
 from hookd.store.commit import Committed, Committer, Group, Rank
 from hookd.store.context import Changes, Context, Directory, Room
@@ -20,6 +20,7 @@ from hookd.store.endpoints import Change, Named
 from hookd.store.events import EventRecord
 from hookd.store.files import FileError, Files, StorageError, named
 from hookd.store.page import Listing, Page
+from hookd.store.rejections import RejectionRecord
 from hookd.store.replay import MISSED, Replay
 from hookd.store.result import Result
 from hookd.store.sqlite import (
@@ -50,6 +51,7 @@ __all__ = [
     "KeyKind",
     "Listing",
     "Page",
+    "RejectionRecord",
     "Replay",
     "Result",
     "Room",
@@ -214,6 +216,12 @@ class Store:
             more = found.more
         self._walk.end_round()
 
+    async def expire_rejections(self, age: int) -> None:
+        """Delete the rejections that are older than `age` (ms), some at a time, so that no writer waits long."""
+        while found := await self._read(rejections.old(self._clock() - age)):
+            await self._write(rejections.expire, found)
+            await asyncio.sleep(PRUNE_PAUSE)
+
     async def shrink(self) -> None:
         """Give free pages of the file back, some at a time; enough stay for what comes next."""
         more = True
@@ -314,6 +322,24 @@ class Store:
     def cancel(self, identity: str, tenant: str | None) -> asyncio.Future[DeliveryRecord]:
         """Cancel a delivery; one that is being sent is cancelled unless its attempt succeeds."""
         return self._write(deliveries.cancel, Named(identity, tenant))
+
+    # Rejections.
+
+    def keep_rejection(self, rejection: Rejection, most: int) -> asyncio.Future[None]:
+        """Keep a rejection, and of its source the newest `most` alone; behind all that came with it."""
+        return self._committer.submit(rejections.keep, rejections.Kept(rejection, most), Rank.LAST)
+
+    async def rejection(self, identity: str, tenant: str | None) -> Rejection:
+        """Answer a rejection with its headers and body, or raise NotFound."""
+        return await self._read(rejections.rejection(Named(identity, tenant)))
+
+    async def rejections(self, tenant: str | None, source: str | None, page: Page) -> Listing[RejectionRecord]:
+        """List rejections, newest first; `source` None lists every source's."""
+        return await self._read(rejections.rejections(tenant, source, page))
+
+    def rejection_became(self, identity: str, event: str) -> asyncio.Future[None]:
+        """Note which event a rejection became."""
+        return self._write(rejections.became, rejections.Became(identity, event))
 
 
 def _key_ids(connection: sqlite3.Connection, path: Path) -> list[str]:

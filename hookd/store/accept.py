@@ -23,6 +23,7 @@ class KeyKind(StrEnum):
     PRODUCER_ID = "id"
     IDEMPOTENCY_KEY = "key"
     INBOUND_ID = "inbound"
+    REJECTION = "rejection"
 
 
 class Key(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hookd.errors import HookdError
-from hookd.store import endpoints
+from hookd.store import endpoints, rejections
 from hookd.store.examine import SIZE
 from hookd.store.prune import OLDEST, Found, Removal, look, remove
 from hookd.store.sqlite import open_file, owner_mark, perform, prepare, roll_back, schema
@@ -81,7 +81,7 @@ def _reencrypted(connection: sqlite3.Connection, vault: Vault, pause: Callable[[
 def prune(path: Path, before: int, pause: Callable[[float], None]) -> tuple[int, int]:
     """Delete the events that are over since before a time (epoch ms); answer how many, and the file's size in bytes.
 
-    May be interrupted at any moment, and done again.
+    The rejections from before that time go as well. May be interrupted at any moment, and done again.
     """
     with _existing(path) as connection:
         count = 0
@@ -92,6 +92,11 @@ def prune(path: Path, before: int, pause: Callable[[float], None]) -> tuple[int,
                 connection.execute("COMMIT")
                 give_back(connection)  # the fewer are free, the faster
                 pause(PAUSE)
+        while old := perform(connection, rejections.old(before)):
+            connection.execute("BEGIN IMMEDIATE")
+            perform(connection, rejections.remove(old))
+            connection.execute("COMMIT")
+            pause(PAUSE)
         while give_back(connection):
             pause(PAUSE)
         connection.execute("PRAGMA wal_checkpoint").fetchone()  # the file itself follows, as far as nobody reads it

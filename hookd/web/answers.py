@@ -6,10 +6,10 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
-from hookd.model import Attempt, Breaker, Endpoint, Event
+from hookd.model import Attempt, Breaker, Endpoint, Event, Rejection
 from hookd.parse import is_json
 from hookd.policy import breaker
-from hookd.store import DeliveryRecord, EventRecord
+from hookd.store import DeliveryRecord, EventRecord, RejectionRecord
 from hookd.units import format_time
 from hookd.web.definition import MASK, definition
 
@@ -98,6 +98,20 @@ def attempt_document(attempt: Attempt) -> Document:
         "response_headers": dict(attempt.response_headers),
         "response_body": attempt.response_body.decode("utf-8", "replace"),
         "truncated": attempt.truncated,
+    }
+
+
+def rejection_document(rejection: Rejection | RejectionRecord) -> Document:
+    """Show a rejection without its headers and body."""
+    return {
+        "id": rejection.id,
+        "source": rejection.source,
+        "tenant": rejection.tenant,
+        "reason": rejection.reason,
+        "cause": rejection.cause,
+        "size": rejection.size,
+        "received_at": format_time(rejection.received_at),
+        "event": rejection.event,
     }
 
 

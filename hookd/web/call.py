@@ -34,10 +34,16 @@ class Site:
     max_body: int
     """The bytes of the longest body; sources have their own limits."""
     guard: Guard
+    former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    """The secrets that sources, by their names, have had since hookd started, and have no longer."""
     proxies: Networks = ()
     """The reverse proxies whose X-Forwarded-For is believed."""
     schemes: Mapping[str, Scheme] = field(default_factory=lambda: SCHEMES)
     """Those that sources and endpoints may have, by name."""
+
+    def source(self, name: str) -> Source | None:
+        """Answer the source of this name, if there is one."""
+        return next((source for source in self.sources.values() if source.name == name), None)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,7 @@
-"""The dashboard: one page with the endpoints and the latest deliveries, each with its latest attempts. No scripts."""
+"""The dashboard: one page with the endpoints, the latest deliveries with their attempts, and the latest rejections.
+
+It has no scripts.
+"""
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -21,6 +24,7 @@ from hookd.web.call import Call
 ENDPOINTS = 50
 DELIVERIES = 25
 ATTEMPTS = 5
+REJECTIONS = 10
 LONGEST_BODY = 1000
 """Bytes of an answer that are shown."""
 
@@ -79,6 +83,7 @@ async def show(call: Call) -> web.Response:
         "more_deliveries": deliveries.next is not None,
         "deliveries": [await store.delivery(delivery.id, tenant, ATTEMPTS) for delivery in deliveries.items],
         "longest_body": LONGEST_BODY,
+        "rejections": await store.rejections(tenant, None, Page(REJECTIONS)),
         "unready": call.services.unready(),
         "now": call.services.clock(),
     }

@@ -40,9 +40,10 @@ async def receive(request: web.Request, source: Source, site: Site, services: Se
         received = await receiver.receive(
             source,
             request.raw_headers,
-            _content_type(request),
+            content_type_of(request.headers.get("Content-Type")),
             body,
-            url=_address(request, source),
+            target=request.raw_path,
+            method=request.method,
             schemes=site.schemes,
         )
     except RequestError:
@@ -77,14 +78,6 @@ def _thanks(source: Source, row: Scheme) -> web.Response:
     return answer({"message": source.reply or "OK"})
 
 
-def _address(request: web.Request, source: Source) -> str | None:
-    """Answer the whole address as the sender knows it: that of the source, with the query of the request."""
-    if source.url is None:
-        return None
-    _, mark, query = request.raw_path.partition("?")
-    return source.url + mark + query
-
-
 def _expect_within(allowed: Networks, request: web.Request, source: Source, site: Site, services: Services) -> None:
     """Refuse who calls from elsewhere than the source allows."""
     address = caller(request.remote or "", request.headers.getall(FORWARDED_FOR, ()), site.proxies)
@@ -93,7 +86,8 @@ def _expect_within(allowed: Networks, request: web.Request, source: Source, site
         raise RequestError(HTTPStatus.FORBIDDEN, f"{address or 'an unknown address'} may not call here")
 
 
-def _content_type(request: web.Request) -> str:
-    """Answer what the sender calls its body, where that can be repeated to others."""
-    said = request.headers.get("Content-Type", UNNAMED)
-    return said if said.isascii() and said.isprintable() and len(said) <= LONGEST_CONTENT_TYPE else UNNAMED
+def content_type_of(said: str | None) -> str:
+    """Answer what a sender calls its body, where that can be repeated to others."""
+    if said is None or not (said.isascii() and said.isprintable() and len(said) <= LONGEST_CONTENT_TYPE):
+        return UNNAMED
+    return said

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from hookd.model import Scope
-from hookd.web import dashboard, deliveries, endpoints, events, page, register, replay, status
+from hookd.web import dashboard, deliveries, endpoints, events, page, register, rejections, replay, status
 from hookd.web.call import Act, Parameters
 
 
@@ -42,4 +42,7 @@ ROUTES = (
     Route("GET", "/api/v1/deliveries/{id}", deliveries.read, READ),
     Route("POST", "/api/v1/deliveries/{id}/retry", deliveries.retry, WRITE),
     Route("POST", "/api/v1/deliveries/{id}/cancel", deliveries.cancel, WRITE),
+    Route("GET", "/api/v1/rejections", rejections.list_all, READ, {**rejections.FILTERS, **page.PARAMETERS}),
+    Route("GET", "/api/v1/rejections/{id}", rejections.read, READ),
+    Route("POST", "/api/v1/rejections/{id}/accept", rejections.accept, WRITE),
 )

@@ -97,6 +97,17 @@ def test_verify_says_why_not() -> None:
     assert "repeated_header" in refused(run(*options, str(NOW), "--header", "Webhook-Id: x"), 1)
 
 
+def test_verify_explains_why_not_where_it_is_asked_to() -> None:
+    headers = hookd.sign("standard", SECRET, BODY, id="evt_1", now=NOW)
+    options = ["verify", "--scheme", "standard", "--secret", SECRET, *as_options(headers), "--explain", "--now"]
+    assert "without the newline" not in refused(run(*options, str(NOW), body=BODY + b"x"), 1)
+    told = refused(run(*options, str(NOW), body=BODY + b"\n"), 1)
+    assert "signature_mismatch: " in told
+    assert "It verifies with its body without the newline at its end" in told
+    assert "20 min in the past" in refused(run(*options, str(NOW + 1200)), 1)
+    assert run(*options, str(NOW)).stdout == b"evt_1\n"
+
+
 def test_a_token_has_no_id_to_print() -> None:
     assert run("sign", "--scheme", "token", "--secret", "sesame").stdout == b"X-Webhook-Token: sesame\n"
     done = run("verify", "--scheme", "token", "--secret", "sesame", "--header", "x-webhook-token: sesame")
@@ -117,7 +128,7 @@ def test_a_token_has_no_id_to_print() -> None:
         (["sign", "--scheme", "standard", "--secret", SECRET, "--now", "soon"], "--now"),
         (["verify", "--scheme", "token", "--secret", "x", "--header", "no colon"], "Name: value"),
         (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--tolerance", "5"], "5m"),
-        (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--explain"], "--explain"),
+        (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--explained"], "--explained"),
         (["token", "--name", 'a"b'], "--name"),
         (["token", "--scope", "all"], "publish"),
         (["token", "--tenant", ""], "printable"),

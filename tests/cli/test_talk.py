@@ -112,6 +112,21 @@ def parsed(line: str) -> dict[str, str]:
     return match.groupdict()
 
 
+async def test_show_tells_what_was_wrong_with_a_request_that_was_refused(daemon: Daemon) -> None:
+    async with daemon._session.post("/shop", data=b'{"a": "\x1b[2J"}', headers={"X-Webhook-Token": "no"}) as answer:
+        assert answer.status == 401
+    await daemon.call("POST", "/api/v1/events", {"type": "other", "payload": 1})  # so that it is on disk
+    [rejection] = (await daemon.call("GET", "/api/v1/rejections?limit=1"))["data"]
+    lines = (await hookd("show", rejection["id"], url=daemon.url)).lines
+    assert lines[0] == f"rejection {rejection['id']}"
+    assert "  source    shop" in lines
+    assert "  > x-webhook-token: ***" in lines
+    assert '  {"a": "\\x1b[2J"}' in lines
+    assert any("It can't be accepted by hand." in line for line in lines)
+    missing = await hookd("show", "rej_none", url=daemon.url)
+    assert "rej_none" in missing.complaint(1)
+
+
 @pytest.mark.parametrize("command", ["send", "tail", "show", "retry"])
 async def test_help_shows_an_example(here: Here, command: str) -> None:
     done = here(command, "--help", url="nowhere")

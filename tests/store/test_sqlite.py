@@ -14,7 +14,7 @@ import pytest
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Breaker, Endpoint, Status
-from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store, upkeep
+from hookd.store import DeliveryFilter, Page, deliveries, endpoints, events, open_store, rejections, upkeep
 from hookd.store.rows import endpoint_row
 from hookd.store.sqlite import FileLock, _expand, _joined, _step, connect, migrations, owner_mark, schema
 from hookd.store.statement import Query, Steps, statements
@@ -22,8 +22,14 @@ from hookd.store.vault import PLAIN
 from tests.nouns import ENDPOINT
 from tests.store.stand import Open, Stand, sqlite, stand_on
 
-FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "prune", "record", "replay")
-FRAGMENTS = {("claim", "oldest_of_lane"), ("deliveries", "columns"), ("endpoints", "page"), ("events", "page_columns")}
+FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "prune", "record", "rejections", "replay")
+FRAGMENTS = {
+    ("claim", "oldest_of_lane"),
+    ("deliveries", "columns"),
+    ("endpoints", "page"),
+    ("events", "page_columns"),
+    ("rejections", "page_columns"),
+}
 """Not whole statements: what is made of them is below, in `generated`."""
 
 IN_ORDER = re.compile(r"SCAN \w+$")
@@ -109,6 +115,16 @@ async def test_lists_of_events_and_endpoints(connection: Any, tenant: str | None
         assert scans(steps) == []
         assert not [step for step in steps if "TEMP B-TREE" in step], steps
         assert tenant is None or any("_tenant" in step for step in steps), steps
+
+
+@pytest.mark.parametrize("source", [None, "shop"])
+@pytest.mark.parametrize("tenant", [None, "t"])
+async def test_lists_of_rejections(connection: Any, tenant: str | None, source: str | None) -> None:
+    for page in (Page(50), Page(50, before=9), Page(50, after=9)):
+        steps = await connection.run(plan, first(rejections.rejections(tenant, source, page)))
+        assert scans(steps) == []
+        assert not [step for step in steps if "TEMP B-TREE" in step], steps
+        assert (tenant or source) is None or any("INDEX rejections_" in step for step in steps), steps
 
 
 async def test_what_is_to_be_encrypted_anew_is_found_along_an_index(connection: Any) -> None:

@@ -24,6 +24,7 @@ from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import ApiToken, Scope, Source, Trigger
 from hookd.receive import Receiver
+from hookd.rejections import Rejections
 from hookd.store import Store, open_store
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
@@ -32,6 +33,8 @@ from tests.web.serving import serve
 DAY = 86_400_000
 NOW = 1_767_323_045_000
 """2026-01-02T03:04:05Z."""
+
+MOST_REJECTIONS = 5
 
 SOURCE = Source(
     name="automator",
@@ -158,6 +161,7 @@ async def open_stand(folder: Path) -> AsyncIterator[Stand]:
     async with open_store(folder / "hookd.db", clock, ids_of_store, 30 * DAY) as store:
         committing = asyncio.create_task(store.run())
         acceptor = Acceptor(store, metrics, clock, ids)
+        rejections = Rejections(store, ids, clock, most=MOST_REJECTIONS, longest_body=900)
         async with open_session(SITE.guard) as dialling, ClientSession() as session:
             deliverer = Deliverer(
                 store=store,
@@ -173,7 +177,7 @@ async def open_stand(folder: Path) -> AsyncIterator[Stand]:
             services = Services(
                 store=store,
                 acceptor=acceptor,
-                receiver=Receiver(acceptor, metrics, clock),
+                receiver=Receiver(acceptor, rejections, metrics, clock),
                 metrics=metrics,
                 clock=clock,
                 make_id=ids,

@@ -28,6 +28,19 @@ class Page(HTMLParser):
             self.style = data
 
 
+async def test_the_page_shows_what_sources_refused_to_those_who_may_see_it(stand: Stand) -> None:
+    assert "sources refused" not in (await stand.call("GET", "/")).text
+    await stand.call("POST", "/webhook", {}, headers={"X-Webhook-Token": "<wrong>"})
+    await stand.store.flush()
+    [rejection] = (await stand.call("GET", "/api/v1/rejections")).json["data"]
+    text = (await stand.call("GET", "/")).text
+    for shown in (rejection["id"], "automator", rejection["cause"]):
+        assert shown in text
+    assert "wrong" not in text
+    stand.use(tokens=(token("acme", *Scope, tenant="acme"),))
+    assert rejection["id"] not in (await stand.call("GET", "/", token="acme")).text
+
+
 async def test_an_empty_page_says_so(stand: Stand) -> None:
     told = await stand.call("GET", "/")
     assert told.headers["Content-Type"] == "text/html; charset=utf-8"

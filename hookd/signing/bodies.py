@@ -1,0 +1,69 @@
+"""What a body may have been before something changed it on its way: the usual rewritings, undone."""
+
+import json
+from collections.abc import Iterator
+from itertools import product
+from typing import Final
+
+LONGEST: Final = 1024 * 1024
+"""Bytes of a body that is written anew; a longer one takes too long."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_LAYOUTS: Final[tuple[tuple[str, int | str | None, tuple[str, str]], ...]] = (
+    ("without spaces", None, (",", ":")),
+    ("with a space after each comma and colon", None, (", ", ": ")),
+    ("indented by 2", 2, (",", ": ")),
+    ("indented by 4", 4, (",", ": ")),
+    ("indented by tabs", "\t", (",", ": ")),
+)
+
+
+def former_bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Answer what a body may have been, each once, and in words how that differs; a few dozen at the most."""
+    seen = {body}
+    for words, other in (*_trimmed(body), *_written_anew(body), *_decoded_otherwise(body), ("empty", b"")):
+        if other not in seen:
+            seen.add(other)
+            yield words, other
+
+
+def _trimmed(body: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "with a newline at its end", body + b"\n"
+    yield "with CR LF at its end", body + b"\r\n"
+    if body[-1:] == b"\n":
+        yield "without the newline at its end", body.removesuffix(b"\n").removesuffix(b"\r")
+    if len(body) <= LONGEST:
+        lines = body.replace(b"\r\n", b"\n")
+        yield "with LF for CR LF", lines
+        yield "with CR LF for LF", lines.replace(b"\n", b"\r\n")
+    yield "without the space around it", body.strip()
+    yield "without the byte order mark", body.removeprefix(_BOM)
+    yield "with a byte order mark", _BOM + body
+
+
+def _written_anew(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Write JSON in the ways in which the usual libraries do."""
+    if len(body) > LONGEST:
+        return
+    try:
+        value = json.loads(body)
+        for (layout, indent, separators), ascii_only, sort in product(_LAYOUTS, (False, True), (False, True)):
+            text = json.dumps(value, ensure_ascii=ascii_only, sort_keys=sort, indent=indent, separators=separators)
+            order = " and with its keys sorted" if sort else ""
+            escapes = "escaped" if ascii_only else "not escaped"
+            words = f"as JSON {layout}{order}, what is not ASCII {escapes}"
+            yield words, text.encode()
+            yield f"{words} and slashes escaped", text.replace("/", "\\/").encode()
+    except (ValueError, RecursionError):  # no JSON, half a character, or more digits than Python converts
+        return
+
+
+def _decoded_otherwise(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Undo what comes of reading one encoding as another."""
+    if len(body) > LONGEST:
+        return
+    yield "read as Latin-1 and written as UTF-8", body.decode("latin-1").encode()
+    try:
+        yield "read as UTF-8 and written as Latin-1", body.decode().encode("latin-1")
+    except UnicodeError:
+        return
