@@ -242,7 +242,7 @@ class Source:
     """Who may call; None: anybody."""
     methods: tuple[str, ...] = ("POST",)
     format: str = "plain"
-    """What is sent: `plain` for anything, or `cloudevents`."""
+    """What is sent: `plain` for anything, `cloudevents` in the mode that is signed, or `cloudevents-binary` in both."""
     url: str | None = None
     """The address as the sender knows it, without a query."""
     verify_token: str | None = field(default=None, repr=False)

@@ -179,8 +179,8 @@ def _take(row: Scheme, source: Source, request: Request, now: int, tolerance: in
     reply = answered(row.handshake, _fitting(row, source, request, now, tolerance), body)
     if reply is not None:
         return reply
-    if source.format == "cloudevents":
-        message, content_type = _unfold(message, headers, content_type)
+    if source.format != "plain":
+        message, content_type = _unfold(row, source, message, headers, content_type)
     return Taken(message, content_type, _key(source, message, headers), _type(source, message, headers))
 
 
@@ -219,13 +219,22 @@ def _explained(
     )
 
 
-def _unfold(message: Verified, headers: Headers, content_type: str) -> tuple[Verified, str]:
-    """Answer a message as the CloudEvent in it names itself, with what is kept of that, and its content type."""
+def _unfold(
+    row: Scheme, source: Source, message: Verified, headers: Headers, content_type: str
+) -> tuple[Verified, str]:
+    """Answer a message as the CloudEvent in it names itself, with what is kept of that, and its content type.
+
+    No signature covers what names it in binary mode: there a signed id tells a repetition in place of its own, in
+    structured mode too, since anybody who has seen a request can hand it in again in the other mode.
+    """
+    both = source.format == "cloudevents-binary"
     try:
-        taken = cloudevents.take(collect(headers), content_type, message.body)
+        structured_alone = bool(row.signed) and not both
+        taken = cloudevents.take(collect(headers), content_type, message.body, structured_alone=structured_alone)
     except ValueError as error:
         raise Unreadable(one_line(f"this is no CloudEvent: {error}")) from None
-    return structs.replace(message, id=taken.key, type=taken.type, body=taken.body), taken.content_type
+    key = message.id if both and row.signs_id and message.id is not None else taken.key
+    return structs.replace(message, id=key, type=taken.type, body=taken.body), taken.content_type
 
 
 def _key(source: Source, message: Verified, headers: Headers) -> str | None:

@@ -38,6 +38,7 @@ from tests.test_receive import SIGNED, SOURCE, TOKEN
 from tests.web import stand as web
 
 GRID = replace(SOURCE, name="grid", format="cloudevents", id=None, type=None)
+SIGNED_GRID = replace(GRID, scheme=SIGNED.scheme, secrets=SIGNED.secrets)
 STRUCTURED = "application/cloudevents+json"
 MINIMAL = {"specversion": "1.0", "id": "7", "source": "/grid", "type": "com.example.sold"}
 IN_HEADERS = {f"ce-{name}": value for name, value in MINIMAL.items()}
@@ -334,12 +335,35 @@ async def test_source_and_id_together_are_remembered_whatever_the_mode(stand: St
 
 
 async def test_a_signature_is_verified_over_what_came(stand: Stand, receiver: Receiver) -> None:
-    source = replace(GRID, scheme=SIGNED.scheme, secrets=SIGNED.secrets)
     for number, identity in enumerate(("msg_1", "msg_2")):  # the event's id counts, not the message's
-        headers = sign("standard", [SECRET], b"{}", id=identity, now=stand.now // 1000) | IN_HEADERS
-        assert await repeated(receiver, source, headers, "application/json", b"{}") is bool(number)
+        headers = sign("standard", [SECRET], minimal(), id=identity, now=stand.now // 1000)
+        assert await repeated(receiver, SIGNED_GRID, headers, STRUCTURED, minimal()) is bool(number)
         with pytest.raises(SignatureError):
-            await receiver.receive(source, headers, "application/json", b"[]")
+            await receiver.receive(SIGNED_GRID, headers, STRUCTURED, minimal(id="8"))
+
+
+async def test_no_signed_event_is_taken_by_headers_that_are_not_signed(stand: Stand, receiver: Receiver) -> None:
+    github = replace(SIGNED_GRID, scheme="github", secrets=("k",))
+    for source, secret in ((SIGNED_GRID, SECRET), (github, "k")):
+        headers = sign(source.scheme, secret, minimal(), id="msg_1", now=stand.now // 1000) | IN_HEADERS
+        with pytest.raises(Unreadable, match="no signature covers the headers of binary mode"):
+            await receiver.receive(source, headers, "application/json", minimal())
+    assert await stand.types() == []
+
+
+async def test_a_signed_id_tells_a_repetition_where_both_modes_are_taken(stand: Stand, receiver: Receiver) -> None:
+    source = replace(SIGNED_GRID, format="cloudevents-binary")
+    headers = sign("standard", [SECRET], minimal(), id="msg_1", now=stand.now // 1000)
+    assert not await repeated(receiver, source, headers, STRUCTURED, minimal())
+    for number in range(2):
+        forged = headers | IN_HEADERS | {"ce-id": f"forged{number}", "ce-type": "refunded"}
+        assert await repeated(receiver, source, forged, "application/json", minimal())
+    headers = sign("standard", [SECRET], minimal(), id="msg_2", now=stand.now // 1000)
+    assert not await repeated(receiver, source, headers | IN_HEADERS, "application/json", minimal())
+    assert await repeated(receiver, source, headers, STRUCTURED, minimal())
+    unsigned = replace(source, scheme="github", secrets=("k",))  # no id is signed: the event's own counts
+    headers = sign("github", "k", b"{}") | IN_HEADERS | {"ce-id": "9"}
+    assert [await repeated(receiver, unsigned, headers, "application/json", b"{}") for _ in range(2)] == [False, True]
 
 
 async def test_an_id_and_a_type_may_be_looked_for_elsewhere(stand: Stand, receiver: Receiver) -> None:

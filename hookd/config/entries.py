@@ -81,8 +81,9 @@ class SourceTable:
     """The word that Meta shows when it asks whether the path is yours, for the scheme `meta`."""
     header: Annotated[str | None, words.HEADER] = None
     """The header that carries the token, for the scheme `token`; without it `X-Webhook-Token`."""
-    format: Annotated[str, choice("plain", "cloudevents")] = "plain"
-    """What the sender sends: anything, or CloudEvents, which name their own ids and types."""
+    format: Annotated[str, choice("plain", "cloudevents", "cloudevents-binary")] = "plain"
+    """What the sender sends: anything, or CloudEvents, which name their own ids and types; signed ones in structured
+    mode, with `cloudevents-binary` in binary mode too."""
     id: Annotated[Place | None, words.PLACE] = None
     """Where the id stands that tells a repetition; without it where the scheme has it, see docs/signatures.md."""
     type: Annotated[Place | None, words.PLACE] = None

@@ -54,6 +54,11 @@ class MessageSignatures(Scheme):
     """
 
     @property
+    def signs_id(self) -> bool:
+        """Whether the id that a request names itself by is part of what is signed: no other is taken."""
+        return True
+
+    @property
     def names(self) -> frozenset[str]:
         """The headers that are set by what signs, in lower case."""
         return frozenset({"webhook-id", DIGEST, INPUT.lower(), self.header.lower()})

@@ -94,6 +94,11 @@ class Scheme:
         return URL in self.signed
 
     @property
+    def signs_id(self) -> bool:
+        """Whether the id that a request names itself by is part of what is signed."""
+        return self.id is not None and (ID in self.signed or (self.id.place == "body" and bool(self.signed)))
+
+    @property
     def names(self) -> frozenset[str]:
         """The headers that are set by what signs, in lower case."""
         stamp = (self.timestamp.name,) if self.timestamp is not None and self.timestamp.place == "header" else ()
