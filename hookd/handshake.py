@@ -1,6 +1,7 @@
 """Handshakes: what a sender asks before it sends, or now and then. None of them is an event."""
 
 import hmac
+import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from hookd.parse import parse
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 LONGEST_ORIGIN: Final = 255
+_PLAIN_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -78,19 +80,24 @@ def answered(handshake: str | None, secrets: Iterable[str], body: bytes) -> Repl
 def _slack(document: dict[str, Any], _secrets: Iterable[str]) -> Reply | None:
     """Answer the challenge of docs.slack.dev/reference/events/url_verification."""
     challenge = document.get("challenge")
-    if document.get("type") != "url_verification" or not isinstance(challenge, str):
+    if document.get("type") != "url_verification" or not isinstance(challenge, str) or not challenge.isprintable():
         return None
     return Reply(HTTPStatus.OK, msgspec.json.encode({"challenge": challenge}), JSON)
 
 
 def _zoom(document: dict[str, Any], secrets: Iterable[str]) -> Reply | None:
-    """Answer the validation of developers.zoom.us/docs/api/webhooks, which comes again every 72 hours."""
+    """Answer the validation of developers.zoom.us/docs/api/webhooks, which comes again every 72 hours.
+
+    Nothing else is signed with the secret: what Zoom signs of its events has a colon in it.
+    """
     payload = document.get("payload")
     token = payload.get("plainToken") if isinstance(payload, dict) else None
     if document.get("event") != "endpoint.url_validation" or not isinstance(token, str):
         return None
+    if _PLAIN_TOKEN.fullmatch(token) is None:
+        return None
     for secret in secrets:
-        proof = hmac.digest(secret.encode(), _raw(token), "sha256").hex()
+        proof = hmac.digest(secret.encode(), token.encode(), "sha256").hex()
         return Reply(HTTPStatus.OK, msgspec.json.encode({"plainToken": token, "encryptedToken": proof}), JSON)
     return None
 

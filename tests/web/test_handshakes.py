@@ -144,6 +144,23 @@ async def test_what_asks_nothing_is_an_event(stand: Stand, scheme: str, body: by
     assert len(await events(stand)) == 1
 
 
+@pytest.mark.parametrize("challenge", ["\ud800", "a\n"])
+async def test_a_challenge_that_can_not_be_written_is_none(stand: Stand, challenge: str) -> None:
+    use(stand, "slack")
+    body = json.dumps({"type": "url_verification", "challenge": challenge}).encode()
+    assert (await post(stand, "slack", body)).status == 204
+    assert await events(stand) == ["automator.received"]
+
+
+@pytest.mark.parametrize("token", ["\ud800", "", "ä", "a\n", "v0:1767225600:{}", "a" * 65])
+async def test_zoom_has_nothing_signed_but_its_token(stand: Stand, token: str) -> None:
+    use(stand, "zoom")
+    body = json.dumps({"event": "endpoint.url_validation", "payload": {"plainToken": token}}).encode()
+    answer = await post(stand, "zoom", body)
+    assert (answer.status, answer.json) == (200, {"message": "OK"})
+    assert await events(stand) == ["automator.endpoint.url_validation"]
+
+
 def test_every_handshake_has_an_answer() -> None:
     named = {row.handshake for row in SCHEMES.values()} - {None}
     assert named == {*ANSWERS, "meta", "cloudevents"}
