@@ -34,12 +34,16 @@ def sign(
     one unless given; `now`, in seconds since 1970, is the clock's. `url` is the whole address for the schemes
     that sign it (square, twilio, rfc9421), and `method` what it is sent with; `type` stands in the header that
     a scheme such as github has for it. A ValueError tells of a scheme, a secret, an id or a type that can't be
-    used, or of a missing url.
+    used, or of a url that is missing or no address.
 
         headers = hookd.sign("standard", "whsec_…", b'{"name": "Ada"}', id="evt_1")
     """
     seconds = wall_clock() // 1000 if now is None else int(now)
-    return signing.scheme(scheme).sign(
+    row = signing.scheme(scheme)
+    _check_address(row, url)
+    if row.signs_url and url is not None and not (url.isascii() and url.isprintable() and " " not in url):
+        raise ValueError("url: expected visible ASCII characters, all others percent-encoded")
+    return row.sign(
         _several(secrets), _raw(body), id or _new_id("evt"), seconds, url=url, method=method, event_type=type
     )
 
@@ -60,11 +64,14 @@ def verify(
     `body` is the bytes as they came, before any parsing. One of the secrets must fit. `now`, in seconds since
     1970, is the clock's unless given; `tolerance`, in seconds, is the scheme's own unless given. `url` is the
     whole address as the sender knows it, its query included, for the schemes that sign it (square, twilio,
-    rfc9421). A ValueError tells of a scheme or a secret that can't be used, or of a missing url.
+    rfc9421). A ValueError tells of a scheme or a secret that can't be used, or of a url that is missing or
+    no address.
 
         verified = hookd.verify("standard", "whsec_…", request.headers, await request.read())
     """
-    return signing.scheme(scheme).verify(
+    row = signing.scheme(scheme)
+    _check_address(row, url)
+    return row.verify(
         _several(secrets),
         headers,
         _raw(body),
@@ -73,6 +80,11 @@ def verify(
         url=url,
         method=method,
     )
+
+
+def _check_address(row: signing.Scheme, url: str | None) -> None:
+    if row.signs_url and url is not None and not signing.is_address(url):
+        raise ValueError("url: expected a whole address such as https://example.com/hooks?a=b")
 
 
 def _several(secrets: str | Sequence[str]) -> Sequence[str]:

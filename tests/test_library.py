@@ -65,6 +65,33 @@ def test_address_and_method_count_where_a_scheme_signs_them(scheme: str) -> None
             hookd.verify(scheme, "sesame", headers, b"{}", **arguments)
 
 
+NO_ADDRESSES = [
+    "",
+    "/in",
+    "https://",
+    "https://h:99999/a",
+    "https://h:abc/a",
+    "https://[x/a",
+    "https://h\u2100.example/a",
+]
+
+
+@pytest.mark.parametrize("scheme", ["square", "twilio", "rfc9421"])
+def test_what_is_no_address_is_told(scheme: str) -> None:
+    headers = hookd.sign(scheme, "sesame", b"", url="https://h/a")
+    for url in NO_ADDRESSES:
+        with pytest.raises(ValueError, match="url: expected a whole address"):
+            hookd.sign(scheme, "sesame", b"", url=url)
+        with pytest.raises(ValueError, match="url: expected a whole address"):
+            hookd.verify(scheme, "sesame", headers, b"", url=url)
+    for odd in ("ä", "\udcff", "a\nb", " ", "?bodySHA256=\udcff"):
+        with pytest.raises(ValueError, match="url: expected visible ASCII"):
+            hookd.sign(scheme, "sesame", b"", url=f"https://h/a{odd}")
+        with pytest.raises(hookd.SignatureError):
+            hookd.verify(scheme, "sesame", headers, b"", url=f"https://h/a{odd}")
+    assert hookd.verify("token", "sesame", {"X-Webhook-Token": "sesame"}, b"", url="/a").body == b""
+
+
 def test_the_type_stands_in_the_header_for_it() -> None:
     headers = hookd.sign("github", "sesame", b"{}", id="1", type="push")
     assert hookd.verify("github", "sesame", headers, b"{}") == hookd.Verified("1", "push", None, b"{}")

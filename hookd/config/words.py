@@ -35,8 +35,8 @@ HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*")
 
 _SCHEME = 'a scheme of docs/signatures.md such as "standard", "github" or "token"'
-_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?", re.ASCII)
-_PUBLIC_URL = 'the address as the sender has it, such as "https://example.com/hooks/shop", without a query'
+_URL = re.compile(r"(?=[!-~]+$)https?://[^/?#@]+(/[^?#]*)?")
+_PUBLIC_URL = 'the address as the sender has it, such as "https://example.com/hooks/shop", in ASCII and without a query'
 
 _SCOPES = 'an array of "read", "write" and "publish", at least one of them'
 _RUN = '"log:TEXT with {field}", "python:module:function" or "exec:PROGRAM ARGS"'
@@ -110,7 +110,7 @@ def _public_url(value: Any, surroundings: Surroundings, siblings: Mapping[str, A
         return None
     if not needed:
         raise ValueError(f"the scheme {name} signs no address; take it out")
-    if not isinstance(value, str) or _URL.fullmatch(value) is None:
+    if not isinstance(value, str) or _URL.fullmatch(value) is None or not signing.is_address(value):
         raise ValueError(f"expected {_PUBLIC_URL}, got {got(value)}")
     return value
 

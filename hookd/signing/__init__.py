@@ -3,6 +3,7 @@
 Only raw bytes are hashed, every comparison is in constant time, and a refusal tells the operator why.
 """
 
+from hookd.signing.addresses import is_address
 from hookd.signing.ed25519 import public_of
 from hookd.signing.explain import WHENEVER, explain
 from hookd.signing.fields import find
@@ -27,6 +28,7 @@ __all__ = [
     "explain",
     "find",
     "generate_secret",
+    "is_address",
     "public_of",
     "scheme",
 ]

@@ -1,4 +1,4 @@
-"""What an address may have been by which a sender knows a source: the usual differences, undone."""
+"""Addresses that are signed: what is one, and what another may have been that a sender knows a source by."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -14,6 +14,15 @@ Change = tuple[str, dict[str, str]]
 """In words, and the parts of an address that are others."""
 
 
+def is_address(url: str) -> bool:
+    """Tell a request's address (RFC 3986), in whatever letters, from what every scheme would stumble over."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in _OTHER and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number or too large, a bracket that is never closed, a letter that hides a /
+        return False
+
+
 def other_addresses(url: str, headers: Collected) -> Iterator[tuple[str, str]]:
     """Answer what may have been signed in place of `url`, each once, and in words how it differs; two dozen at most."""
     seen = {url}
@@ -26,7 +35,7 @@ def other_addresses(url: str, headers: Collected) -> Iterator[tuple[str, str]]:
         for _, change in changes:
             changed |= change
         other = parts._replace(**changed).geturl()
-        if other not in seen:
+        if other not in seen and is_address(other):
             seen.add(other)
             yield " and ".join(words for words, _ in changes if words), other
 

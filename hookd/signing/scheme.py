@@ -276,7 +276,7 @@ class Scheme:
             return (body,)
         parts = {b"id": event_id.encode(), b"timestamp": stamp.encode(), b"body": body}
         if url:
-            parts[b"url"] = url.encode()
+            parts[b"url"] = url.encode("utf-8", "surrogatepass")
         return (self.signed % parts,)
 
     def _signed_id(self, headers: Collected) -> str | None:

@@ -34,15 +34,15 @@ class Twilio(Scheme):
 
         The libraries of Twilio take an address with its port or without, since Twilio is not of one mind about it.
         """
-        fields = _fields(body, urlsplit(url))
-        return () if fields is None else [each.encode() + fields for each in (url, _respelt(urlsplit(url)))]
+        fields, spellings = _fields(body, urlsplit(url)), (url, _respelt(urlsplit(url)))
+        return () if fields is None else [each.encode("utf-8", "surrogatepass") + fields for each in spellings]
 
 
 def _fields(body: bytes, parts: SplitResult) -> bytes | None:
     """Answer what is signed of the body behind the address; None where there is no way to sign it."""
     digests = parse_qs(parts.query).get(DIGEST)
     if digests is not None:
-        good = compare_digest(",".join(digests).encode(), sha256(body).hexdigest().encode())
+        good = compare_digest(",".join(digests).encode("utf-8", "surrogatepass"), sha256(body).hexdigest().encode())
         return b"" if good else None
     text = body.decode("utf-8", "surrogateescape")
     try:

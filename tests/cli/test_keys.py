@@ -68,6 +68,12 @@ def test_the_address_and_the_type_of_schemes_that_have_them(scheme: str, printed
         assert "expected its url" in refused(run("sign", "--scheme", scheme, "--secret", "sesame"), 2)
 
 
+def test_what_is_no_address_is_one_line() -> None:
+    options = ["--scheme", "twilio", "--secret", "sesame", "--url", "https://h:99999/a"]
+    for arguments in (["sign", *options], ["verify", *options, "--header", "X-Twilio-Signature: a"]):
+        assert "url: expected a whole address" in refused(run(*arguments), 2)
+
+
 def test_a_secret_of_the_environment_and_a_rotation() -> None:
     signed = run("sign", "--scheme", "standard", "--secret", "env:KEY", "--secret", OTHER, "--id", "a", KEY=SECRET)
     headers = dict(line.split(": ") for line in signed.stdout.decode().splitlines())

@@ -106,7 +106,16 @@ def test_a_source_whose_scheme_needs_an_address_says_it(tmp_path: Path) -> None:
     assert settings(tmp_path, f"{square}url = {address}").sources[0].url == address.strip('"')
     assert "signs the address" in faults(tmp_path, square)["sources[0].url"]
     assert "signs no address" in faults(tmp_path, STRIPE + SOURCE + f"url = {address}")["sources[0].url"]
-    for wrong in ('"https://example.com/acme?a=b"', '"/acme"', '"ftp://example.com"', "1", '"https://a b/"'):
+    wrongs = ["https://example.com/acme?a=b", "/acme", "ftp://example.com", "https://a b/", "https://example.com/ü"]
+    wrongs += [
+        "https://h:99999/s",
+        "https://h:abc/s",
+        "https://h:0/s",
+        "https://[x/s",
+        "https://h\u2100.example/s",
+        "https://:1/",
+    ]
+    for wrong in ("1", *(f'"{each}"' for each in wrongs)):
         assert "without a query" in faults(tmp_path, f"{square}url = {wrong}")["sources[0].url"]
 
 
