@@ -22,6 +22,7 @@ OF_SIGNATURES: Final = ("encoding", "signed", "secret", "timestamp", "unit", "to
 """What a scheme has no use for that shows the secret itself."""
 
 _FIELD: Final = re.compile(r"\{(id|timestamp|url|body)\}")
+_RUN_ON: Final = re.compile(r"\{(?:body|url)\}[0-9]*\{timestamp\}")
 _STAMP: Final = re.compile(r"(header|signature|body):([!-~]+)")
 _PRINTABLE: Final = re.compile(r"[ -~]+")
 _IN_PROOFS: Final = re.compile(r"[0-9A-Za-z+/=]")
@@ -120,6 +121,13 @@ class SchemeTable:
             yield "id", 'expected "header:NAME", since {id} is signed'
         if "{id}{" in signed or "}{id}" in signed:
             yield "signed", "expected a character beside {id}: without one, bytes could move out of it or in"
+        if "{url}" in signed.partition(BODY)[0]:
+            yield "signed", f"expected {BODY} before {{url}}: behind it, the end of a query could move into the body"
+        if _RUN_ON.search(signed):
+            yield (
+                "signed",
+                "expected a character that is no digit before {timestamp}: digits could move out of it or in",
+            )
         if "{timestamp}" in signed and self.timestamp is None:
             yield "timestamp", f"missing: expected {STAMP.expected}, since {{timestamp}} is signed"
         if self.algorithm == "ed25519" and self.secret is not None:

@@ -27,7 +27,8 @@ SPELT: Final[Mapping[str, str]] = {".": "a dot", ":": "a colon"}
 VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F)))
 
 _VISIBLE: Final = re.compile(r"[!-~]+")
-_DIGITS: Final = re.compile(r"[0-9]{1,15}")
+_DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,14}")
+"""A timestamp, without zeros before it: with those, the end of what stands before it could be taken off."""
 _IN_TEMPLATE: Final = re.compile(rb"%\([a-z]+\)b")
 
 

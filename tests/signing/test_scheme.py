@@ -141,6 +141,8 @@ def test_an_id_with_a_dot_or_unprintable_is_refused_on_both_sides(event_id: str)
     [
         "+1700000000",
         "-1",
+        "01700000000",
+        "00",
         " 1700000000",
         "1700000000\n",
         "1_700_000_000",
