@@ -20,7 +20,7 @@ USER_AGENT: Final = f"hookd/{VERSION}"
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VISIBLE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_RESERVED: Final = frozenset(
+RESERVED: Final = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
         *("te", "trailer", "transfer-encoding", "upgrade", "expect", "http2-settings"),
@@ -103,7 +103,7 @@ def check_header(name: str, value: str) -> None:
     lower = name.lower()
     if not _TOKEN.fullmatch(name):
         raise ValueError("expected a header name of letters, digits and hyphens")
-    if lower in _RESERVED or lower.startswith(("webhook-", "x-webhook-", "ce-")):
+    if lower in RESERVED or lower.startswith(("webhook-", "x-webhook-", "ce-")):
         raise ValueError(f"{name} is reserved: expected a header that hookd does not set itself")
     if not _VISIBLE.fullmatch(value):
         raise ValueError(f"expected visible ASCII characters as the value of {name}")

@@ -84,9 +84,9 @@ class SourceTable:
     format: Annotated[str, choice("plain", "cloudevents", "cloudevents-binary")] = "plain"
     """What the sender sends: anything, or CloudEvents, which name their own ids and types; signed ones in structured
     mode, with `cloudevents-binary` in binary mode too."""
-    id: Annotated[Place | None, words.PLACE] = None
+    id: Annotated[Place | None, words.OWN_PLACE] = None
     """Where the id stands that tells a repetition; without it where the scheme has it, see docs/signatures.md."""
-    type: Annotated[Place | None, words.PLACE] = None
+    type: Annotated[Place | None, words.OWN_PLACE] = None
     """Where the type stands; without it where the scheme has it, see docs/signatures.md."""
     tenant: Annotated[str | None, words.TENANT] = None
     """The tenant whose events they are."""

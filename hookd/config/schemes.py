@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import ConfigDict
 
+from hookd.attempt.headers import CREDENTIAL, RESERVED
 from hookd.config import words
 from hookd.config.kinds import Kind, choice, duration, kind, quoted, text
 from hookd.model import Field as Place
@@ -21,6 +22,12 @@ EXAMPLE: Final = '"{timestamp}.{body}"'
 OF_SIGNATURES: Final = ("encoding", "signed", "secret", "timestamp", "unit", "tolerance")
 """What a scheme has no use for that shows the secret itself."""
 
+_SET: Final[Mapping[str, str | None]] = {
+    **dict.fromkeys((*RESERVED, CREDENTIAL.lower(), "x-webhook-attempt")),
+    "webhook-id": "id",
+    "x-webhook-event": "type",
+}
+"""The headers that HTTP or hookd sets in every attempt, and the key that may name one nonetheless."""
 _FIELD: Final = re.compile(r"\{(id|timestamp|url|body)\}")
 _RUN_ON: Final = re.compile(r"\{(?:body|url)\}[0-9]*\{timestamp\}")
 _STAMP: Final = re.compile(r"(header|signature|body):([!-~]+)")
@@ -91,6 +98,7 @@ class SchemeTable:
         else:
             yield "signed", f"expected {SIGNED.expected}, each of them once"
         yield from self._of_header()
+        yield from self._of_names()
 
     def noun(self, name: str) -> Scheme:
         """Answer the scheme."""
@@ -153,6 +161,18 @@ class SchemeTable:
             yield "prefix", "expected one without the separator"
         if stamp is not None and stamp.place == "entry" and self.prefix.startswith(stamp.name):
             yield "prefix", f"expected another one than that of the timestamp, {quoted(stamp.name)}"
+
+    def _of_names(self) -> Iterator[Problem]:
+        first: dict[str, str] = {}
+        named = [("header", self.header)]
+        for key, place in (("timestamp", self.timestamp), ("id", self.id), ("type", self.type)):
+            if place is not None and place.place == "header":
+                named.append((key, place.name))
+        for key, name in named:
+            if _SET.get(name.lower(), key) != key or name.lower().startswith("ce-"):
+                yield key, f"expected another header than {name}: HTTP or hookd sets this one"
+            elif first.setdefault(name.lower(), key) != key:
+                yield key, f"expected another header than {name}, which is that of {first[name.lower()]}"
 
 
 def _is_template(signed: str) -> bool:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from hookd import signing
+from hookd.attempt.headers import RESERVED
 from hookd.config.kinds import Kind, Surroundings, checked, choice, got, kind, quoted, text
 from hookd.config.secrets import EXPECTED, masked, resolve
 from hookd.handlers import load, located
@@ -124,6 +125,8 @@ def _verify_token(value: Any, surroundings: Surroundings, siblings: Mapping[str,
 def _header(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
     if not isinstance(value, str):
         raise ValueError('expected the name of a header such as "X-Webhook-Token"')  # noqa: TRY004 - pydantic's
+    if value.lower() in RESERVED:
+        raise ValueError(f"expected another header than {value}: HTTP sets this one")
     if "scheme" in siblings:
         signing.scheme(siblings["scheme"], value, surroundings.schemes)
     return value
@@ -148,6 +151,18 @@ def place(value: Any) -> Field | None:
         return None
     where, _, name = value.partition(":")
     return Field(where, name)
+
+
+def _own_place(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> Field:
+    """Read where a source's id or type stands: not where its secret is shown, which would then be kept and logged."""
+    found = place(value)
+    if found is None:
+        raise ValueError(f"expected {PLACE.expected}, got {got(value)}")
+    if found.place == "header" and "scheme" in siblings and "header" in siblings:
+        row = signing.scheme(siblings["scheme"], siblings["header"], surroundings.schemes)
+        if not row.signed and found.name.lower() == row.header.lower():
+            raise ValueError(f"expected another header than {row.header}, which holds the secret")
+    return found
 
 
 def _run(value: Any, surroundings: Surroundings, *_: object) -> str:
@@ -198,6 +213,7 @@ TYPE = checked('an event type such as "invoice.paid"', check_type)
 PATTERN = checked('an event type such as "invoice.paid", "invoice.*" or "*"', check_pattern)
 PATH = text('a path such as "/webhook", without a query, escapes and dot segments', _is_path)
 PLACE = kind('"header:NAME" or "body:PATH"', place, lambda field: quoted(f"{field.place}:{field.name}"))
+OWN_PLACE = Kind(PLACE.expected, _own_place, PLACE.show)
 RUN = Kind(_RUN, _run, quoted)
 REQUIRED = kind('an array of the names of fields, each once and none of them "id"', _required, _array)
 SCOPES = Kind(

@@ -8,6 +8,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from hookd.signing.keys import PRIVATE, PUBLIC
 from hookd.signing.proof import WRITTEN, MakeKey, kept
@@ -19,6 +20,7 @@ MOST_PROOFS: Final = 16
 
 _TO_VERIFY: Final = f'"{PUBLIC}" and the base64 of an Ed25519 public key (32 bytes), or its 64 hexadecimal digits'
 _TO_SIGN: Final = f'"{PRIVATE}" and the base64 of a private one (its 32 bytes, or 64 with the public one behind)'
+_PRIME: Final = 2**255 - 19
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{64}")
 
 
@@ -72,7 +74,25 @@ def _public(secret: str) -> Ed25519PublicKey:
     key = bytes.fromhex(secret) if _HEX.fullmatch(secret) else _decoded(secret.removeprefix(PUBLIC))
     if len(key) != KEY_BYTES or not (_HEX.fullmatch(secret) or secret.startswith(PUBLIC)):
         raise ValueError(f"expected {_TO_VERIFY}; or {_TO_SIGN}")
+    if _is_of_small_order(key):
+        raise ValueError(f"expected {_TO_VERIFY}; anybody could sign for this one, a point of small order")
     return Ed25519PublicKey.from_public_bytes(key)
+
+
+def _is_of_small_order(key: bytes) -> bool:
+    """Tell the few points whose multiples are next to none, so that a signature by nobody fits them.
+
+    On the curve's other form, to which u = (1 + y) / (1 - y) leads (RFC 7748, 4.1), X25519 refuses them (6.1).
+    """
+    y = int.from_bytes(key, "little") % (1 << 255) % _PRIME
+    u = (1 + y) * pow(1 - y, _PRIME - 2, _PRIME) % _PRIME
+    try:
+        X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES)).exchange(
+            X25519PublicKey.from_public_bytes(u.to_bytes(KEY_BYTES, "little"))
+        )
+    except ValueError:
+        return True
+    return False
 
 
 def _decoded(text: str) -> bytes:

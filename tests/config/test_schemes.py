@@ -59,7 +59,6 @@ def described(folder: Path, text: str) -> Scheme:
             'prefix = "v1,"\nencoding = "base64"\nsecret = "standard"\nid = "header:webhook-id"\n'
             'timestamp = "header:webhook-timestamp"',
         ),
-        ("token", '[schemes.acme]\nheader = "X-Webhook-Token"\nalgorithm = "token"'),
     ],
 )
 def test_a_described_scheme_signs_and_verifies_as_that_of_the_table(tmp_path: Path, name: str, text: str) -> None:
@@ -124,6 +123,28 @@ def test_a_source_whose_scheme_needs_an_address_says_it(tmp_path: Path) -> None:
         assert "without a query" in faults(tmp_path, f"{square}url = {wrong}")["sources[0].url"]
 
 
+@pytest.mark.parametrize("key", ["id", "type"])
+def test_a_source_names_itself_by_no_header_with_its_secret(tmp_path: Path, key: str) -> None:
+    bearer = '[schemes.acme]\nheader = "Authorization"\nalgorithm = "token"\nprefix = "Bearer "\n'
+    for name, header, more in (
+        ("token", "x-webhook-token", ""),
+        ("token", "X-Key", 'header = "X-Key"\n'),
+        ("gitlab", "X-Gitlab-Token", ""),
+        ("acme", "Authorization", bearer),
+    ):
+        source, table = SOURCE.replace('"acme"\nsecrets = ["a secret"]', f'"{name}"\nsecrets = ["secret"]'), ""
+        source, table = (source, more) if name == "acme" else (source + more, "")
+        told = faults(tmp_path, f'{table}{source}{key} = "header:{header}"')
+        assert "which holds the secret" in told[f"sources[0].{key}"]
+    assert settings(tmp_path, f'{bearer}{source}{key} = "header:X-Other"').sources
+
+
+def test_a_token_stands_in_no_header_that_http_sets(tmp_path: Path) -> None:
+    token = SOURCE.replace('"acme"\nsecrets = ["a secret"]', '"token"\nsecrets = ["secret"]')
+    for name in ("Host", "content-length"):
+        assert "HTTP sets this one" in faults(tmp_path, f'{token}header = "{name}"')["sources[0].header"]
+
+
 def test_only_meta_has_a_word_to_verify_with(tmp_path: Path) -> None:
     meta = SOURCE.replace('"acme"\nsecrets', '"meta"\nsecrets')
     found = settings(tmp_path, f'{meta}verify_token = {{ env = "WORD" }}', {"WORD": "sesame"})
@@ -163,6 +184,28 @@ def test_only_meta_has_a_word_to_verify_with(tmp_path: Path) -> None:
         ('header = "X"\nalgorithm = "token"\nsigned = "{body}"', "signed", "a token signs nothing"),
         ('header = "X"\nalgorithm = "ed25519"\nsecret = "hex"', "secret", "take this out"),
         ('header = "X"\nhaeder = "X"', "haeder", "did you mean header"),
+        *(
+            (f'header = "{name}"', "header", "HTTP or hookd sets this one")
+            for name in ("Host", "Content-Length", "transfer-encoding", "Connection", "Expect", "Content-Type")
+        ),
+        ('header = "X-Webhook-Token"\nalgorithm = "token"', "header", "HTTP or hookd sets this one"),
+        ('header = "webhook-id"', "header", "HTTP or hookd sets this one"),
+        ('header = "ce-id"', "header", "HTTP or hookd sets this one"),
+        ('header = "X"\nid = "header:X-Webhook-Event"', "id", "HTTP or hookd sets this one"),
+        ('header = "X"\nid = "header:Content-Length"', "id", "HTTP or hookd sets this one"),
+        ('header = "X"\nid = "header:x"', "id", "that of header"),
+        ('header = "X"\ntype = "header:X"', "type", "that of header"),
+        ('header = "X"\nalgorithm = "token"\nid = "header:X"', "id", "that of header"),
+        (
+            'header = "X"\nsigned = "{timestamp}.{body}"\ntimestamp = "header:Host"',
+            "timestamp",
+            "HTTP or hookd sets this one",
+        ),
+        (
+            'header = "X"\nsigned = "{timestamp}.{body}"\ntimestamp = "header:T"\nid = "header:t"',
+            "id",
+            "that of timestamp",
+        ),
         (
             'header = "X"\nsigned = "{timestamp}.{body}"\ntimestamp = "signature:t="\nseparator = ","\nprefix = "t=1"',
             "prefix",

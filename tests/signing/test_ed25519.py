@@ -4,6 +4,8 @@ import base64
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hookd.errors import SignatureError
 from hookd.signing import public_of, scheme
@@ -69,6 +71,29 @@ def test_what_is_no_key_is_told_without_being_repeated(secret: str) -> None:
     with pytest.raises(ValueError, match="expected") as caught:
         scheme("discord").key(secret)
     assert secret[5:] not in str(caught.value) or len(secret) < 8
+
+
+P = 2**255 - 19
+OF_EIGHT = [
+    0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+]
+"""The y of the points of order 8 (libsodium's list of what it refuses)."""
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("y", [0, 1, P - 1, P, P + 1, *OF_EIGHT])
+def test_a_key_that_anybody_can_sign_for_is_none(y: int, sign: int) -> None:
+    raw = (y | sign << 255).to_bytes(32, "little")
+    for name, secret in (("standard", "whpk_" + base64.b64encode(raw).decode()), ("discord", raw.hex())):
+        with pytest.raises(ValueError, match="small order"):
+            scheme(name).key(secret)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_no_key_of_a_pair_is_taken_for_one(seed: bytes) -> None:
+    raw = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    scheme("discord").key(raw.hex())
 
 
 def test_more_signatures_than_anybody_needs_are_not_looked_at() -> None:
