@@ -49,7 +49,8 @@ async def verify(stand: Stand, rounds: int, count: int) -> list[Figure]:
 
 
 def _call(scheme: Scheme) -> Callable[[], object]:
-    secret, body, url = _secret(scheme), _body(scheme), URL if scheme.signs_url else None
+    secret, body = _secret(scheme), _body(scheme)
+    url = scheme.address(URL, body, _ALWAYS_THERE["content-type"]) if scheme.signs_url else None
     headers = _ALWAYS_THERE | scheme.sign([secret], body, _ID, _NOW, url=url)
     return lambda: scheme.verify([secret], headers, body, _NOW * 1000, url=url)
 

@@ -157,6 +157,10 @@ class SchemeTable:
         stamp = self.timestamp
         if self.separator is not None and _IN_PROOFS.search(self.separator):
             yield "separator", "expected a text without letters, digits, +, / and =: a signature may hold those"
+        if self.prefix.startswith(" "):
+            yield "prefix", "expected one without a space before it: HTTP takes that off"
+        if self.separator is not None and stamp is not None and self.separator in stamp.name and stamp.place == "entry":
+            yield "timestamp", "expected a beginning without the separator"
         if self.separator is not None and self.separator in self.prefix:
             yield "prefix", "expected one without the separator"
         if stamp is not None and stamp.place == "entry" and self.prefix.startswith(stamp.name):

@@ -7,7 +7,10 @@ from hmac import compare_digest
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, parse_qsl, urlsplit
 
-from hookd.signing.scheme import Scheme
+from hookd.errors import SignatureError
+from hookd.signing.headers import Collected
+from hookd.signing.reason import Reason
+from hookd.signing.scheme import Scheme, Verified
 
 FORM: Final = "application/x-www-form-urlencoded"
 DIGEST: Final = "bodySHA256"
@@ -23,11 +26,35 @@ class Twilio(Scheme):
 
     def address(self, url: str, body: bytes, content_type: str) -> str:
         """Answer the address with the body's digest in its query, unless the body is a form."""
-        if content_type.partition(";")[0].strip().lower() == FORM:
+        if _is_form(content_type):
             return url
         parts = urlsplit(url)
         query = f"{parts.query}&" if parts.query else ""
         return parts._replace(query=f"{query}{DIGEST}={sha256(body).hexdigest()}").geturl()
+
+    def reads(self, headers: Collected) -> frozenset[str]:
+        """Name the headers, in lower case, that a request may be judged by, or named."""
+        return Scheme.reads(self, headers) | {"content-type"}
+
+    def judge(
+        self,
+        secrets: Sequence[str],
+        headers: Collected,
+        body: bytes,
+        now: int,
+        tolerance: int | None,
+        url: str,
+        method: str,
+    ) -> Verified:
+        """Verify a request; a body that says to be no form has to have its digest in the address.
+
+        Without that it would be read as a form: what was signed as one could be handed in as something else.
+        """
+        is_form = all(_is_form(content_type) for content_type in headers.get("content-type", ()))
+        if body and not is_form and DIGEST not in parse_qs(urlsplit(url).query):
+            detail = f"the body is no form, and the address has no {DIGEST}: nothing signs it"
+            raise SignatureError(Reason.SIGNATURE_MISMATCH, detail)
+        return Scheme.judge(self, secrets, headers, body, now, tolerance, url, method)
 
     def _contents(self, event_id: str, stamp: str, body: bytes, url: str) -> Sequence[bytes]:  # noqa: ARG002 - unsigned
         """Answer the address in both its spellings, each with the fields; nothing where the digest is another body's.
@@ -36,6 +63,10 @@ class Twilio(Scheme):
         """
         fields, spellings = _fields(body, urlsplit(url)), (url, _respelt(urlsplit(url)))
         return () if fields is None else [each.encode("utf-8", "surrogatepass") + fields for each in spellings]
+
+
+def _is_form(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == FORM
 
 
 def _fields(body: bytes, parts: SplitResult) -> bytes | None:

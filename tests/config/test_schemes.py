@@ -189,6 +189,12 @@ def test_only_meta_has_a_word_to_verify_with(tmp_path: Path) -> None:
             for name in ("Host", "Content-Length", "transfer-encoding", "Connection", "Expect", "Content-Type")
         ),
         ('header = "X-Webhook-Token"\nalgorithm = "token"', "header", "HTTP or hookd sets this one"),
+        ('header = "X"\nprefix = " v1="', "prefix", "HTTP takes that off"),
+        (
+            'header = "X"\nsigned = "{timestamp}.{body}"\ntimestamp = "signature:t,"\nseparator = ","',
+            "timestamp",
+            "without the separator",
+        ),
         ('header = "webhook-id"', "header", "HTTP or hookd sets this one"),
         ('header = "ce-id"', "header", "HTTP or hookd sets this one"),
         ('header = "X"\nid = "header:X-Webhook-Event"', "id", "HTTP or hookd sets this one"),

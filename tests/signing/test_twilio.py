@@ -63,6 +63,15 @@ def test_a_body_that_is_no_form_is_not_unprotected_without_a_digest() -> None:
     assert not is_good(headers, "https://example.com/", b'{"a":1}')
 
 
+def test_what_was_signed_as_a_form_is_taken_as_nothing_else() -> None:
+    headers = signature(URL, FORM)
+    for content_type in ("application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=utf-8"):
+        assert is_good(headers | {"content-type": content_type}, URL, FORM)
+    for content_type in ("application/json", "text/plain", ""):
+        assert not is_good(headers | {"Content-Type": content_type}, URL, FORM)
+    assert is_good(signature(URL, b"") | {"content-type": "application/json"}, URL, b"")
+
+
 @pytest.mark.parametrize(
     ("signed", "known"),
     [
