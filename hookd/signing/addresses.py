@@ -35,7 +35,7 @@ def other_addresses(url: str, headers: Collected) -> Iterator[tuple[str, str]]:
         for _, change in changes:
             changed |= change
         other = parts._replace(**changed).geturl()
-        if other not in seen and is_address(other):
+        if other not in seen:
             seen.add(other)
             yield " and ".join(words for words, _ in changes if words), other
 

@@ -164,12 +164,6 @@ def test_an_address_that_is_another(name: str, known: str, words: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["square", "twilio", "rfc9421"])
-@pytest.mark.parametrize("host", ["[x", "h:99999", "h:a", "h\u2100", ""])
-def test_a_host_that_is_none_is_no_address(name: str, host: str) -> None:
-    assert told(name, by_other_key(name, KEY) | {"host": host}, url=address(name).replace("https", "http"))
-
-
 @pytest.mark.parametrize("name", sorted(set(SIGNED) - {"discord"}))
 def test_a_signature_in_another_encoding_or_without_its_prefix(name: str) -> None:
     header = scheme(name).header
