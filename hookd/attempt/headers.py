@@ -43,7 +43,7 @@ class Request(NamedTuple):
     credentials: tuple[str, ...]
     """The headers that show a secret, or may: the token's, the endpoint's own, and a scheme's that signs nothing."""
     shown: tuple[str, ...]
-    """The secrets that a scheme shows that signs nothing, as they are and as its header has them, without its prefix."""
+    """The secrets that a scheme shows that signs nothing: as they are, and as its header has them behind its prefix."""
 
     def secrets(self) -> tuple[str, ...]:
         """Answer what the endpoint is shown and might send back, the longest first; shorter ones stand in any text."""

@@ -1,8 +1,8 @@
 """Filters: which events a destination or a source wants, by their body, headers and type.
 
-The language is a subset of AWS EventBridge's event patterns, and `$not`; docs/filters.md describes it. A filter is kept
-as JSON text that `policy.declare` has checked. What it takes to ask one is bounded, and nothing is raised: an array that
-would take too long leaves open whether it fits, and the rest may decide (Kleene's logic of three values).
+The language is a subset of AWS EventBridge's event patterns, and `$not`; docs/filters.md describes it. A filter is
+kept as JSON text that `policy.declare` has checked. What it takes to ask one is bounded, and nothing is raised: an array
+that would take too long leaves open whether it fits, and the rest may decide (as in Kleene's logic of three values).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -80,7 +80,8 @@ def _compiled(text: str) -> Test:
 
 def _level(pattern: Mapping[str, Any], member: Member) -> Test:
     """Test that everything fits that the filter names at one level."""
-    tests = [_part(name, pattern[name], member) for name in sorted(pattern, key=lambda name: _rank({name: pattern[name]}))]
+    names = sorted(pattern, key=lambda name: _rank({name: pattern[name]}))
+    tests = [_part(name, pattern[name], member) for name in names]
     return tests[0] if len(tests) == 1 else lambda value, steps: _settled(False, (test(value, steps) for test in tests))
 
 
@@ -95,7 +96,7 @@ def _part(name: str, what: Any, member: Member) -> Test:
 
 
 def _rank(pattern: Any) -> tuple[int, bytes]:
-    """Put the parts of a filter in one order, however they are written: what comes first may leave no steps to others."""
+    """Put the parts of a filter in one order, however it is written: what comes first may leave no steps to others."""
     return _weight(pattern), msgspec.json.encode(pattern, order="sorted")
 
 
