@@ -119,6 +119,17 @@ async def test_an_endpoint_can_be_sent_any_scheme(poster: Poster, name: str, con
     assert verified.id == (EVENT.id if field is not None and field.place == "header" else None)
 
 
+@pytest.mark.parametrize("name", ["square", "twilio", "rfc9421"])
+@pytest.mark.parametrize("target", ["", "/", "/?a=b", "/a"])
+async def test_the_address_that_is_signed_is_the_one_that_is_requested(poster: Poster, name: str, target: str) -> None:
+    async with Receiver() as receiver:
+        endpoint = endpoint_at(f"http://127.0.0.1:{receiver.port}{target}", scheme=name, secret=EXAMPLES[name])
+        await poster.attempt(delivery_to(endpoint))
+        [request] = receiver.requests
+    url = f"http://127.0.0.1:{receiver.port}{request.line.split(' ')[1]}"
+    assert hookd.verify(name, EXAMPLES[name], request.headers, request.body, url=url)
+
+
 @pytest.mark.parametrize(("name", "header"), [("gitlab", "X-Gitlab-Token"), ("basic", "Authorization")])
 async def test_a_secret_that_a_scheme_shows_is_masked(poster: Poster, name: str, header: str) -> None:
     async def echo(connection: Connection, request: Request) -> None:

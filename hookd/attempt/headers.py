@@ -75,7 +75,7 @@ def compose(
     headers["X-Webhook-Attempt"] = str(delivery.attempt_count + 1)
     try:
         row = scheme(endpoint.scheme, schemes=schemes)
-        url = row.address(endpoint.url, body, headers.get("content-type", ""))
+        url = row.address(_requested(endpoint.url), body, headers.get("content-type", ""))
         secrets = [] if row is TOKEN else _signing(endpoint, now)
         signed = row.sign(secrets, body, event.id, now // 1000, url=url, event_type=event.type) if secrets else {}
     except ValueError as error:
@@ -87,6 +87,11 @@ def compose(
         headers |= {name: value for name, value in endpoint.headers.items() if name.lower() not in taken}
     headers |= signed
     return Request(url, headers, body, _credentials(endpoint, row), _shown(row, secrets))
+
+
+def _requested(url: str) -> str:
+    """Answer the address as the request names it: its path is never empty (RFC 9112, 3.2.1)."""
+    return url if "/" in url.partition("://")[2] else f"{url}/"
 
 
 def _signing(endpoint: Endpoint, now: int) -> list[str]:

@@ -1,11 +1,11 @@
 """Filters: which events a destination or a source wants, by their body, headers and type.
 
-The language is a subset of AWS EventBridge's event patterns, and `$not`; docs/filters.md describes it. A filter is
-kept as JSON text that `policy.declare` has checked. What it takes to ask one is bounded, and nothing is raised: an array
+The language is a subset of AWS EventBridge's event patterns, and `$not`; docs/filters.md describes it. A filter is kept
+as JSON text that `policy.declare` has checked. What it takes to ask one is bounded, and nothing is raised: an array
 that would take too long leaves open whether it fits, and the rest may decide (as in Kleene's logic of three values).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import repeat
 from operator import eq, ge, gt, le, lt
@@ -23,6 +23,9 @@ MOST_STEPS: Final = 10_000
 
 ABSENT: Final = object()
 """Stands where an event has nothing."""
+
+REPEATED: Final = object()
+"""Stands where a request has a header more than once: it is there, and nobody can say which value counts."""
 
 COMPARISONS: Final = MappingProxyType({"<": lt, "<=": le, "=": eq, ">=": ge, ">": gt})
 
@@ -120,7 +123,14 @@ def _facet(name: str, what: Any) -> Test:
 
 
 def _header(name: str, what: Any) -> Test:
-    return _member(name.lower(), what)
+    test, key = _field(what), name.lower()
+    return lambda headers, steps: test(_only(headers.get(key, ())), steps)
+
+
+def _only(values: Sequence[str]) -> object:
+    if len(values) > 1:
+        return REPEATED
+    return values[0] if values else ABSENT
 
 
 def _member(name: str, what: Any) -> Test:
@@ -177,7 +187,7 @@ def _exists(wanted: bool) -> Match:
 
 def _anything_but(refused: Any) -> Match:
     others = frozenset(map(_key, refused if isinstance(refused, list) else [refused]))
-    return lambda value: value is not ABSENT and _key(value) not in others
+    return lambda value: value is not ABSENT and value is not REPEATED and _key(value) not in others
 
 
 MATCHERS: Final[Mapping[str, Callable[[Any], Match]]] = MappingProxyType(

@@ -95,9 +95,25 @@ def test_the_type_and_the_body_together() -> None:
     assert not asked({"type": [{"anything-but": ["a.b", "a.c"]}]}, {})
 
 
-def test_headers_in_any_case_and_any_of_their_values() -> None:
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("push", False),
+        ({"prefix": "pu"}, False),
+        ({"anything-but": "pull"}, False),
+        ({"exists": False}, False),
+        ({"exists": True}, True),
+    ],
+)
+@pytest.mark.parametrize("values", [["push", "pull"], ["pull", "push"], ["push", "push"]])
+def test_of_a_repeated_header_no_value_fits(entry: Any, values: list[str], expected: bool) -> None:
+    text = declared({"headers": {"X-Event": [entry]}}, source="s")
+    assert passes(text, Subject("s.a", b"", {"x-event": values})) is expected
+
+
+def test_headers_in_any_case() -> None:
     text = declared({"headers": {"X-Event": ["push"], "$not": {"x-test": [{"exists": True}]}}}, source="s")
-    assert passes(text, Subject("s.a", b"", {"x-event": ["pull", "push"]}))
+    assert passes(text, Subject("s.a", b"", {"x-event": ["push"]}))
     assert not passes(text, Subject("s.a", b"", {"x-event": ["push"], "x-test": [""]}))
     assert not passes(text, Subject("s.a", b"", {}))
     assert passes(
