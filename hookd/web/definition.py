@@ -150,7 +150,7 @@ def changed(endpoint: Endpoint, patch: Json, site: Site, now: int) -> Endpoint:
     values = _checkable(definition(endpoint), patch, ChangedEndpoint)
     after = check(ChangedEndpoint, values, Rules(site.guard, site.schemes, patch.keys()))
     if "scheme" in patch:
-        _expect_secret(site.schemes[after.scheme], endpoint.secret)
+        endpoint = _suited(endpoint, site.schemes[after.scheme])
     fields = {name: getattr(after, name) for name in Definition.model_fields}
     return in_state(replace(endpoint, **fields, updated_at=now), after.state, now)
 
@@ -212,9 +212,21 @@ def expect_signer(row: Scheme, secret: str | None) -> None:
         raise ValueError(f"is required: {error}" if secret is None else str(error)) from None
 
 
-def _expect_secret(row: Scheme, secret: str) -> None:
+def _suited(endpoint: Endpoint, row: Scheme) -> Endpoint:
+    """Answer the endpoint without the earlier secrets that its next scheme can't sign with; the present one has to do."""
     try:
-        expect_signer(row, secret)
+        expect_signer(row, endpoint.secret)
     except ValueError as error:
         detail = f"the endpoint's secret does not suit it; rotate that, with this scheme in the same call: {error}"
         raise InvalidInput(Fault(pointer("scheme"), detail)) from None
+    return replace(
+        endpoint, previous_secrets=tuple(old for old in endpoint.previous_secrets if _suits(row, old.secret))
+    )
+
+
+def _suits(row: Scheme, secret: str) -> bool:
+    try:
+        expect_signer(row, secret)
+    except ValueError:
+        return False
+    return True

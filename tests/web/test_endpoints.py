@@ -378,6 +378,15 @@ async def test_what_a_reload_made_of_headers_and_scheme_is_judged_where_they_are
     assert (await stand.call("PATCH", path, {"scheme": "acme"})).pointers == ["#/headers"]
 
 
+async def test_an_earlier_secret_that_does_not_suit_the_next_scheme_ends(stand: Stand) -> None:
+    path = f"{PATH}/{(await stand.endpoint(scheme='stripe', secret='text'))['id']}"
+    first = (await stand.call("POST", path + "/secret/rotate")).json["secret"]
+    await stand.call("POST", path + "/secret/rotate")
+    assert (await stand.call("PATCH", path, {"scheme": "standard"})).status == 200
+    shown = (await stand.call("GET", path + "/secret")).json
+    assert [old["secret"] for old in shown["previous"]] == [first]
+
+
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
