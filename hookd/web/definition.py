@@ -213,7 +213,7 @@ def expect_signer(row: Scheme, secret: str | None) -> None:
 
 
 def _suited(endpoint: Endpoint, row: Scheme) -> Endpoint:
-    """Answer the endpoint without the earlier secrets that its next scheme can't sign with; the present one has to do."""
+    """Answer the endpoint without the earlier secrets that its next scheme can't sign with; the present one has to."""
     try:
         expect_signer(row, endpoint.secret)
     except ValueError as error:
