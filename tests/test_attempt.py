@@ -19,6 +19,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 import hookd
 from hookd.attempt import Poster, check_header
 from hookd.attempt.answer import HEADERS_KEPT, READ, parse_retry_after
+from hookd.config.schemes import SchemeTable
 from hookd.egress import Guard, Session, open_session
 from hookd.egress.wire import BEFORE_ANSWER
 from hookd.ids import IdFactory
@@ -36,9 +37,10 @@ SOON = 300
 SECRETS = [f"whsec_{letter * 32}" for letter in "ABC"]
 
 
-def poster_of(session: Session) -> Poster:
+def poster_of(session: Session, **schemes: SchemeTable) -> Poster:
     ids = IdFactory(wall_clock, random.Random(1))
-    return Poster(session, timeout=5000, response_kept=KEPT, clock=wall_clock, ids=ids)
+    rows = dict(SCHEMES) | {name: table.noun(name) for name, table in schemes.items()}
+    return Poster(session, timeout=5000, response_kept=KEPT, clock=wall_clock, ids=ids, schemes=rows)
 
 
 @pytest.fixture
@@ -117,6 +119,17 @@ async def test_an_endpoint_can_be_sent_any_scheme(poster: Poster, name: str, con
     assert verified.id == (EVENT.id if field is not None and field.place == "header" else None)
 
 
+@pytest.mark.parametrize("name", ["square", "twilio", "rfc9421"])
+@pytest.mark.parametrize("target", ["", "/", "/?a=b", "/a"])
+async def test_the_address_that_is_signed_is_the_one_that_is_requested(poster: Poster, name: str, target: str) -> None:
+    async with Receiver() as receiver:
+        endpoint = endpoint_at(f"http://127.0.0.1:{receiver.port}{target}", scheme=name, secret=EXAMPLES[name])
+        await poster.attempt(delivery_to(endpoint))
+        [request] = receiver.requests
+    url = f"http://127.0.0.1:{receiver.port}{request.line.split(' ')[1]}"
+    assert hookd.verify(name, EXAMPLES[name], request.headers, request.body, url=url)
+
+
 @pytest.mark.parametrize(("name", "header"), [("gitlab", "X-Gitlab-Token"), ("basic", "Authorization")])
 async def test_a_secret_that_a_scheme_shows_is_masked(poster: Poster, name: str, header: str) -> None:
     async def echo(connection: Connection, request: Request) -> None:
@@ -126,6 +139,29 @@ async def test_a_secret_that_a_scheme_shows_is_masked(poster: Poster, name: str,
     attempt = await answered(poster, echo, scheme=name, secret=EXAMPLES[name])
     assert attempt.request_headers[header] == "***"
     assert attempt.response_body == b"***"
+
+
+@pytest.mark.parametrize("prefix", ["", "Bearer ", "key="])
+async def test_tokens_of_a_scheme_of_ones_own_are_masked_without_their_prefix_too(prefix: str) -> None:
+    said = b"neither a-present-token nor an-earlier-token"
+    data = b"HTTP/1.1 401 No\r\nX-Echo: an-earlier-token\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said)
+    table = SchemeTable(header="Authorization", algorithm="token", prefix=prefix, separator=", ")
+    earlier = (PreviousSecret("an-earlier-token", wall_clock() + 60_000),)
+    changes = {"scheme": "own", "secret": "a-present-token", "previous_secrets": earlier}
+    async with open_session(Guard(["loopback"])) as session:
+        attempt = await answered(poster_of(session, own=table), answering(data), **changes)
+    assert attempt.request_headers["Authorization"] == "***"
+    assert attempt.response_body == b"neither *** nor ***"
+    assert attempt.response_headers["x-echo"] == "***"
+
+
+async def test_an_endpoints_own_header_never_stands_in_for_one_of_its_scheme() -> None:
+    async with open_session(Guard(["loopback"])) as session, Receiver() as receiver:
+        endpoint = endpoint_at(receiver.url(), scheme="own", headers={"x-proof": "forged", "X-Own": "mine"})
+        await poster_of(session, own=SchemeTable(header="X-Proof")).attempt(delivery_to(endpoint))
+        [request] = receiver.requests
+    assert hookd.verify("github", SECRET, {"X-Hub-Signature-256": f"sha256={request.headers['x-proof']}"}, request.body)
+    assert request.headers["x-own"] == "mine"
 
 
 async def test_secrets_are_masked_in_the_record(poster: Poster) -> None:

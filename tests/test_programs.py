@@ -173,3 +173,12 @@ async def test_a_program_that_ran_at_a_crash_runs_again(tmp_path: Path) -> None:
         await daemon.start()
         (attempt,) = await attempts(daemon, event, "delivered")
         assert attempt["number"] == 1
+
+
+async def test_a_program_is_told_in_utf_8_whatever_the_locale_of_the_daemon(tmp_path: Path) -> None:
+    script(tmp_path, "printf %s $HOOKD_TENANT")
+    ascii_alone: dict[str, Any] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    async with Daemon(tmp_path, config("exec:./program 学"), **ascii_alone) as daemon:
+        body = {"type": "order", "payload": {}, "tenant": "日本"}
+        (attempt,) = await attempts(daemon, (await daemon.call("POST", "/api/v1/events", body))["id"], "delivered")
+    assert attempt["response_body"] == "日本"

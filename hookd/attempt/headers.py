@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from hookd.errors import HookdError
 from hookd.model import Delivery, Endpoint
-from hookd.signing import TOKEN, Scheme, scheme
+from hookd.signing import TOKEN, Scheme, scheme, shared_keys
 from hookd.version import VERSION
 
 MASK: Final = "***"
@@ -42,10 +42,12 @@ class Request(NamedTuple):
     body: bytes
     credentials: tuple[str, ...]
     """The headers that show a secret, or may: the token's, the endpoint's own, and a scheme's that signs nothing."""
+    shown: tuple[str, ...]
+    """The secrets that a scheme shows that signs nothing: as they are, and as its header has them behind its prefix."""
 
     def secrets(self) -> tuple[str, ...]:
         """Answer what the endpoint is shown and might send back, the longest first; shorter ones stand in any text."""
-        shown = {self.headers.get(name, "").removeprefix("Basic ") for name in self.credentials}
+        shown = {*self.shown, *(self.headers.get(name, "") for name in self.credentials)}
         return tuple(sorted((each for each in shown if len(each) >= SHORTEST_MASKED), key=len, reverse=True))
 
     def recorded(self) -> dict[str, str]:
@@ -63,7 +65,8 @@ def compose(
 ) -> Request:
     """Answer the request of an attempt that begins at `now` (ms since 1970), signatures included; else Unsigned.
 
-    `headers` are those of the body, the content type among them; the others are added.
+    `headers` are those of the body, the content type among them; the others are added. The endpoint's own never stand
+    in for those that its scheme sets.
     """
     event = delivery.event
     headers["user-agent"] = USER_AGENT
@@ -72,17 +75,23 @@ def compose(
     headers["X-Webhook-Attempt"] = str(delivery.attempt_count + 1)
     try:
         row = scheme(endpoint.scheme, schemes=schemes)
-        url = row.address(endpoint.url, body, headers.get("content-type", ""))
-        if row is not TOKEN:
-            secrets = _signing(endpoint, now)
-            headers |= row.sign(secrets, body, event.id, now // 1000, url=url, event_type=event.type)
+        url = row.address(_requested(endpoint.url), body, headers.get("content-type", ""))
+        secrets = [] if row is TOKEN else _signing(endpoint, now)
+        signed = row.sign(secrets, body, event.id, now // 1000, url=url, event_type=event.type) if secrets else {}
     except ValueError as error:
         raise Unsigned(f"it can't be signed: {error}") from None
     if endpoint.token is not None:
         headers[CREDENTIAL] = endpoint.token
     if endpoint.headers:
-        headers |= endpoint.headers
-    return Request(url, headers, body, _credentials(endpoint, row))
+        taken = {name.lower() for name in signed}  # which it may be since a reload alone
+        headers |= {name: value for name, value in endpoint.headers.items() if name.lower() not in taken}
+    headers |= signed
+    return Request(url, headers, body, _credentials(endpoint, row), _shown(row, secrets))
+
+
+def _requested(url: str) -> str:
+    """Answer the address as the request names it: its path is never empty (RFC 9112, 3.2.1)."""
+    return url if "/" in url.partition("://")[2] else f"{url}/"
 
 
 def _signing(endpoint: Endpoint, now: int) -> list[str]:
@@ -96,6 +105,11 @@ def _credentials(endpoint: Endpoint, row: Scheme) -> tuple[str, ...]:
     if endpoint.token is None and not endpoint.headers and row.signed:
         return ()
     return (CREDENTIAL, *endpoint.headers, *(() if row.signed else (row.header,)))
+
+
+def _shown(row: Scheme, secrets: list[str]) -> tuple[str, ...]:
+    keys = None if row.signed else shared_keys(row.key)
+    return () if keys is None else (*secrets, *(keys.decode(secret).decode("ascii") for secret in secrets))
 
 
 def check_header(name: str, value: str) -> None:

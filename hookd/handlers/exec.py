@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from subprocess import PIPE, STDOUT, Popen
+from subprocess import PIPE, STDOUT, Popen, SubprocessError
 from threading import Thread
 from typing import IO, Final
 
@@ -68,7 +68,7 @@ def _find(program: str, folder: Path, path: str) -> Path:
 
 
 class Program:
-    """A program at work, in a session of its own, so that whatever it starts ends with it."""
+    """A program at work, in a process group of its own: what it starts, and what stays in the group, ends with it."""
 
     def __init__(self, command: str) -> None:
         self._words = _split(command)
@@ -88,7 +88,7 @@ class Program:
                         await silent.wait()
         except OSError as error:
             return one_line(f"{self._name} can't be run: {error.strerror}")
-        except RuntimeError as error:  # there is no thread to be had
+        except (RuntimeError, ValueError, SubprocessError) as error:  # no thread to be had, or a NUL in a name
             return one_line(f"{self._name} can't be run: {error}")
         return self._told(process.returncode)
 
@@ -100,8 +100,8 @@ class Program:
         return f"{self._name} was ended by signal {-status} ({signal.strsignal(-status)})"
 
 
-def _environment(handler: Handler, message: Message) -> dict[str, str]:
-    """Answer all that a program sees of the environment."""
+def _environment(handler: Handler, message: Message) -> dict[bytes, bytes]:
+    """Answer all that a program sees of the environment; what is hookd's own is UTF-8, whatever the locale."""
     own = {
         "HOOKD_HANDLER": handler.name,
         "HOOKD_ID": message.id,
@@ -111,13 +111,20 @@ def _environment(handler: Handler, message: Message) -> dict[str, str]:
     }
     if message.tenant is not None:
         own["HOOKD_TENANT"] = message.tenant
-    return {name: os.environ[name] for name in INHERITED if name in os.environ} | own
+    inherited = {name: os.environb[name] for name in map(str.encode, INHERITED) if name in os.environb}
+    return inherited | {name.encode(): value.encode() for name, value in own.items()}
 
 
-def _spawned(words: list[str], environment: dict[str, str]) -> Popen[bytes]:
-    """Start a program; OSError says why it can't be."""
+def _spawned(words: list[str], environment: dict[bytes, bytes]) -> Popen[bytes]:
+    """Start a program; OSError or ValueError says why it can't be."""
     return Popen(  # noqa: S603 - it stands in the configuration, and the payload is nowhere in it
-        words, bufsize=0, stdin=PIPE, stdout=PIPE, stderr=STDOUT, env=environment, start_new_session=True
+        [word.encode("utf-8", "surrogateescape") for word in words],
+        bufsize=0,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=STDOUT,
+        env=environment,
+        start_new_session=True,
     )
 
 
@@ -171,7 +178,7 @@ def _pipes(process: Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 @asynccontextmanager
 async def _ending(process: Popen[bytes]) -> AsyncIterator[asyncio.Event]:
-    """Wait for a program's end, as long as the block lasts; with it ends all that the program has started."""
+    """Wait for a program's end, as long as the block lasts; with it ends all that is left of its group."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def wait() -> None:

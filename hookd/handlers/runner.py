@@ -84,5 +84,13 @@ class Runner:
                 work.cancel()
         if not work.done():
             return Outcome.TIMEOUT, f"timeout: {handler.name} did not return within {timeout / 1000:g} s"
-        failure = "CancelledError" if work.cancelled() else work.result()
+        failure = _failure(work)
         return (Outcome.SUCCESS if failure is None else Outcome.HANDLER_ERROR), failure
+
+
+def _failure(work: asyncio.Future[str | None]) -> str | None:
+    """Answer why work that has ended failed, None where it did not; whatever it raised is an outcome too."""
+    if work.cancelled():
+        return "CancelledError"
+    error = work.exception()
+    return work.result() if error is None else one_line(f"{type(error).__name__}: {error}")

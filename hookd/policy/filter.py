@@ -1,10 +1,11 @@
 """Filters: which events a destination or a source wants, by their body, headers and type.
 
 The language is a subset of AWS EventBridge's event patterns, and `$not`; docs/filters.md describes it. A filter is kept
-as JSON text that `policy.declare` has checked. What it takes to ask one is bounded, and nothing is raised.
+as JSON text that `policy.declare` has checked. What it takes to ask one is bounded, and nothing is raised: an array
+that would take too long leaves open whether it fits, and the rest may decide (as in Kleene's logic of three values).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import repeat
 from operator import eq, ge, gt, le, lt
@@ -22,6 +23,9 @@ MOST_STEPS: Final = 10_000
 
 ABSENT: Final = object()
 """Stands where an event has nothing."""
+
+REPEATED: Final = object()
+"""Stands where a request has a header more than once: it is there, and nobody can say which value counts."""
 
 COMPARISONS: Final = MappingProxyType({"<": lt, "<=": le, "=": eq, ">=": ge, ">": gt})
 
@@ -45,34 +49,31 @@ class Subject:
             return ABSENT
 
 
-class _Endless(Exception):
-    """There are too many elements to try everything on each."""
-
-
 class _Steps:
     """How many steps are left."""
 
     def __init__(self) -> None:
         self._left = MOST_STEPS
 
-    def take(self, count: int) -> None:
+    def take(self, count: int) -> bool:
+        """Take so many steps, or none where there are fewer."""
+        if count > self._left:
+            return False
         self._left -= count
-        if self._left < 0:
-            raise _Endless
+        return True
 
 
-Test = Callable[[Any, _Steps], bool]
+Answer = bool | None
+"""Whether something fits; None where it would take too many steps to tell."""
+Test = Callable[[Any, _Steps], Answer]
 Match = Callable[[Any], bool]
 Member = Callable[[str, Any], Test]
 """Makes the test of what stands under a name, from the name and what the filter says there."""
 
 
 def passes(text: str, subject: Subject) -> bool:
-    """Say whether an event passes a filter; one that would take too many steps does, since it may be wanted."""
-    try:
-        return _compiled(text)(subject, _Steps())
-    except _Endless:
-        return True
+    """Say whether an event passes a filter; one of which that is open does, since it may be wanted."""
+    return _compiled(text)(subject, _Steps()) is not False
 
 
 @lru_cache(REMEMBERED)
@@ -82,18 +83,38 @@ def _compiled(text: str) -> Test:
 
 def _level(pattern: Mapping[str, Any], member: Member) -> Test:
     """Test that everything fits that the filter names at one level."""
-    tests = [_part(name, what, member) for name, what in pattern.items()]
-    return tests[0] if len(tests) == 1 else lambda value, steps: all(test(value, steps) for test in tests)
+    names = sorted(pattern, key=lambda name: _rank({name: pattern[name]}))
+    tests = [_part(name, pattern[name], member) for name in names]
+    return tests[0] if len(tests) == 1 else lambda value, steps: _settled(False, (test(value, steps) for test in tests))
 
 
 def _part(name: str, what: Any, member: Member) -> Test:
     if name == "$not":
         refused = _level(what, member)
-        return lambda value, steps: not refused(value, steps)
+        return lambda value, steps: _opposite(refused(value, steps))
     if name == "$or":
-        choices = [_level(choice, member) for choice in what]
-        return lambda value, steps: any(choice(value, steps) for choice in choices)
+        choices = [_level(choice, member) for choice in sorted(what, key=_rank)]
+        return lambda value, steps: _settled(True, (choice(value, steps) for choice in choices))
     return member(name, what)
+
+
+def _rank(pattern: Any) -> tuple[int, bytes]:
+    """Put the parts of a filter in one order, however it is written: what comes first may leave no steps to others."""
+    return _weight(pattern), msgspec.json.encode(pattern, order="sorted")
+
+
+def _settled(decisive: bool, answers: Iterable[Answer]) -> Answer:
+    """Answer `decisive` where one of these is that, else the opposite, unless one is open."""
+    is_open = False
+    for answer in answers:
+        if answer is decisive:
+            return decisive
+        is_open |= answer is None
+    return None if is_open else not decisive
+
+
+def _opposite(answer: Answer) -> Answer:
+    return None if answer is None else not answer
 
 
 def _facet(name: str, what: Any) -> Test:
@@ -102,7 +123,14 @@ def _facet(name: str, what: Any) -> Test:
 
 
 def _header(name: str, what: Any) -> Test:
-    return _member(name.lower(), what)
+    test, key = _field(what), name.lower()
+    return lambda headers, steps: test(_only(headers.get(key, ())), steps)
+
+
+def _only(values: Sequence[str]) -> object:
+    if len(values) > 1:
+        return REPEATED
+    return values[0] if values else ABSENT
 
 
 def _member(name: str, what: Any) -> Test:
@@ -115,11 +143,10 @@ def _field(what: Any) -> Test:
     test = _choice(what) if isinstance(what, list) else _level(what, _member)
     weight = _weight(what)
 
-    def fits(value: Any, steps: _Steps) -> bool:
+    def fits(value: Any, steps: _Steps) -> Answer:
         if not isinstance(value, list) or not value:
             return test(value, steps)
-        steps.take(len(value) * weight)
-        return any(map(test, value, repeat(steps)))
+        return _settled(True, map(test, value, repeat(steps))) if steps.take(len(value) * weight) else None
 
     return fits
 
@@ -160,7 +187,7 @@ def _exists(wanted: bool) -> Match:
 
 def _anything_but(refused: Any) -> Match:
     others = frozenset(map(_key, refused if isinstance(refused, list) else [refused]))
-    return lambda value: value is not ABSENT and _key(value) not in others
+    return lambda value: value is not ABSENT and value is not REPEATED and _key(value) not in others
 
 
 MATCHERS: Final[Mapping[str, Callable[[Any], Match]]] = MappingProxyType(

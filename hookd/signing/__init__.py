@@ -9,6 +9,7 @@ from hookd.signing.explain import WHENEVER, explain
 from hookd.signing.fields import find
 from hookd.signing.headers import Headers, collect
 from hookd.signing.keys import generate_secret
+from hookd.signing.proof import shared_keys
 from hookd.signing.reason import Reason
 from hookd.signing.scheme import TOLERANCE, Scheme, Stamp, Verified
 from hookd.signing.table import SCHEMES, TOKEN, check_secret, scheme
@@ -31,4 +32,5 @@ __all__ = [
     "is_address",
     "public_of",
     "scheme",
+    "shared_keys",
 ]

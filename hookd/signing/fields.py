@@ -26,7 +26,7 @@ class Fields:
             return None
         if field.place == "header":
             values = self._headers.get(field.name.lower(), ())
-            return values[0] or None if len(values) == 1 else None
+            return values[0].strip(" \t") or None if len(values) == 1 else None
         try:
             if self._outermost is None:
                 self._outermost = _object.decode(self._body)

@@ -154,7 +154,7 @@ def migrations() -> list[tuple[int, str]]:
     """List the numbered migrations, in order, as (number, SQL)."""
     folder = resources.files("hookd.store").joinpath("migrations")
     files = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
-    return [(int(name.split("_")[0]), folder.joinpath(name).read_text()) for name in files]
+    return [(int(name.split("_")[0]), folder.joinpath(name).read_text("utf-8")) for name in files]
 
 
 def schema(connection: sqlite3.Connection) -> int:

@@ -80,4 +80,4 @@ class Statements:
 @cache
 def statements(file: str) -> Statements:
     """Read `sql/FILE.sql`."""
-    return Statements(resources.files("hookd.store").joinpath("sql", f"{file}.sql").read_text())
+    return Statements(resources.files("hookd.store").joinpath("sql", f"{file}.sql").read_text("utf-8"))

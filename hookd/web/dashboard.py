@@ -35,7 +35,7 @@ STANDINGS = {
 }
 """What an active endpoint is shown as, whose breaker is in this state."""
 
-STYLE = resources.files(__package__).joinpath("templates", "style.css").read_text()
+STYLE = resources.files(__package__).joinpath("templates", "style.css").read_text("utf-8")
 _STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 
 HEADERS = {

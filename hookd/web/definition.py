@@ -1,6 +1,7 @@
 """What defines an endpoint, as its owner writes it: checked when made, merged when changed."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, cast
 
@@ -77,7 +78,9 @@ class Definition(Body):
     @field_validator("scheme")
     @classmethod
     def _provable(cls, name: str, info: ValidationInfo) -> str:
-        scheme(name, schemes=_rules(info).schemes)
+        rules = _rules(info)
+        if "scheme" in rules.named:
+            scheme(name, schemes=rules.schemes)
         if name == "token" and "token" in info.data and info.data["token"] is None:
             raise ValueError('the scheme token shows the endpoint\'s "token"; expected one')
         return name
@@ -85,17 +88,18 @@ class Definition(Body):
     @field_validator("url")
     @classmethod
     def _dialable(cls, url: str, info: ValidationInfo) -> str:
-        guard = _rules(info).guard
-        return url if guard is None else check_url(url, guard)
+        rules = _rules(info)
+        return url if rules.guard is None or "url" not in rules.named else check_url(url, rules.guard)
 
     @field_validator("headers")
     @classmethod
     def _unsigned(cls, headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        if "scheme" in info.data:
-            own = scheme(info.data["scheme"], schemes=_rules(info).schemes).names
-            taken = [name for name in headers if name.lower() in own]
+        rules = _rules(info)
+        row = rules.schemes.get(info.data.get("scheme", ""))
+        if row is not None and rules.named & {"scheme", "headers"}:
+            taken = [name for name in headers if name.lower() in row.names]
             if taken:
-                raise ValueError(f"{taken[0]} is reserved: the scheme {info.data['scheme']} sets it itself")
+                raise ValueError(f"{taken[0]} is reserved: the scheme {row.name} sets it itself")
         return headers
 
 
@@ -120,10 +124,12 @@ class ChangedEndpoint(Definition):
 
 
 class Rules(NamedTuple):
-    """What an endpoint is checked against; without a guard, its url is not."""
+    """What an endpoint is checked against."""
 
     guard: Guard | None
     schemes: Mapping[str, Scheme]
+    named: AbstractSet[str] = frozenset(Definition.model_fields)
+    """The fields that are written; of the others, what was fine once is not judged again."""
 
 
 def _rules(info: ValidationInfo) -> Rules:
@@ -138,12 +144,13 @@ def new_endpoint(values: Json, site: Site) -> NewEndpoint:
 def changed(endpoint: Endpoint, patch: Json, site: Site, now: int) -> Endpoint:
     """Answer the endpoint with a merge patch applied (RFC 7396), or an InvalidInput with every fault.
 
-    The url is judged again only where the patch names it: what may be dialled can have changed since.
+    The url, the scheme and the headers are judged again only where the patch names them: what may be dialled, and the
+    schemes, can have changed since.
     """
     values = _checkable(definition(endpoint), patch, ChangedEndpoint)
-    after = check(ChangedEndpoint, values, Rules(site.guard if "url" in patch else None, site.schemes))
+    after = check(ChangedEndpoint, values, Rules(site.guard, site.schemes, patch.keys()))
     if "scheme" in patch:
-        _expect_secret(site.schemes[after.scheme], endpoint.secret)
+        endpoint = _suited(endpoint, site.schemes[after.scheme])
     fields = {name: getattr(after, name) for name in Definition.model_fields}
     return in_state(replace(endpoint, **fields, updated_at=now), after.state, now)
 
@@ -205,9 +212,21 @@ def expect_signer(row: Scheme, secret: str | None) -> None:
         raise ValueError(f"is required: {error}" if secret is None else str(error)) from None
 
 
-def _expect_secret(row: Scheme, secret: str) -> None:
+def _suited(endpoint: Endpoint, row: Scheme) -> Endpoint:
+    """Answer the endpoint without the earlier secrets that its next scheme can't sign with; the present one has to."""
+    try:
+        expect_signer(row, endpoint.secret)
+    except ValueError as error:
+        detail = f"the endpoint's secret does not suit it; rotate that, with this scheme in the same call: {error}"
+        raise InvalidInput(Fault(pointer("scheme"), detail)) from None
+    return replace(
+        endpoint, previous_secrets=tuple(old for old in endpoint.previous_secrets if _suits(row, old.secret))
+    )
+
+
+def _suits(row: Scheme, secret: str) -> bool:
     try:
         expect_signer(row, secret)
-    except ValueError as error:
-        detail = f"the endpoint's secret does not suit it, rotate that first: {error}"
-        raise InvalidInput(Fault(pointer("scheme"), detail)) from None
+    except ValueError:
+        return False
+    return True

@@ -92,11 +92,11 @@ async def secret(call: Call) -> web.Response:
 
 
 async def rotate(call: Call) -> web.Response:
-    """Give an endpoint its next secret."""
+    """Give an endpoint its next secret, and another scheme with it where one is named."""
     rotation = check(Rotation, await call.values(optional=True))
-    fresh, schemes, now = generate_secret(call.services.random_bytes), call.site.schemes, call.services.clock()
+    fresh, site, now = generate_secret(call.services.random_bytes), call.site, call.services.clock()
     endpoint = await call.services.store.change_endpoint(
-        call.id, call.caller.tenant, lambda before: rotated(before, rotation, fresh, schemes, now)
+        call.id, call.caller.tenant, lambda before: rotated(before, rotation, fresh, site, now)
     )
     return answer(_secrets(call, endpoint))
 

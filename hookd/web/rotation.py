@@ -10,7 +10,8 @@ from hookd.errors import Conflict, Fault, InvalidInput
 from hookd.model import Endpoint, PreviousSecret
 from hookd.signing import Scheme, public_of, scheme
 from hookd.units import DURATIONS, format_time
-from hookd.web.definition import expect_signer
+from hookd.web.call import Site
+from hookd.web.definition import changed, expect_signer
 from hookd.web.fields import Body, Overlap, Text
 from hookd.web.problems import pointer
 
@@ -21,22 +22,28 @@ MOST: Final = 8
 
 
 class Rotation(Body):
-    """The next secret, or None for a fresh one, and how long the present one goes on signing beside it."""
+    """The next secret, or None for a fresh one, and how long the present one goes on signing beside it.
+
+    With a scheme, that is the endpoint's from now on: a secret often suits one scheme alone.
+    """
 
     secret: Annotated[Text, Field(max_length=1024)] | None = Field(None, repr=False)
     overlap: Overlap | None = None
+    scheme: Text | None = None
 
 
-def rotated(endpoint: Endpoint, rotation: Rotation, fresh: str, schemes: Mapping[str, Scheme], now: int) -> Endpoint:
+def rotated(endpoint: Endpoint, rotation: Rotation, fresh: str, site: Site, now: int) -> Endpoint:
     """Answer the endpoint with its next secret; without an overlap every earlier one ends at once."""
-    row = _scheme(endpoint, schemes)
+    row = _scheme(endpoint, rotation.scheme, site.schemes)
     following = fresh if rotation.secret is None else rotation.secret
     _expect_another(endpoint, row, rotation.secret, following)
-    overlap = _overlap(row, rotation.overlap)
+    is_moved = row.name != endpoint.scheme
+    overlap = _no_overlap(rotation.overlap) if is_moved else _overlap(row, rotation.overlap)
     earlier: tuple[PreviousSecret, ...] = ()
     if overlap:
         earlier = (PreviousSecret(endpoint.secret, now + overlap), *signing(endpoint, now))[:MOST]
-    return replace(endpoint, secret=following, previous_secrets=earlier, updated_at=now)
+    after = replace(endpoint, secret=following, previous_secrets=earlier, updated_at=now)
+    return changed(after, {"scheme": row.name}, site, now) if is_moved else after
 
 
 def signing(endpoint: Endpoint, now: int) -> tuple[PreviousSecret, ...]:
@@ -52,11 +59,16 @@ def secrets_document(endpoint: Endpoint, now: int) -> dict[str, object]:
     return shown if public is None else shown | {"public_key": public}
 
 
-def _scheme(endpoint: Endpoint, schemes: Mapping[str, Scheme]) -> Scheme:
+def _scheme(endpoint: Endpoint, asked: str | None, schemes: Mapping[str, Scheme]) -> Scheme:
     try:
-        return scheme(endpoint.scheme, schemes=schemes)
-    except ValueError:
-        raise Conflict(f"the scheme {endpoint.scheme} is not configured any more; give the endpoint another") from None
+        return scheme(endpoint.scheme if asked is None else asked, schemes=schemes)
+    except ValueError as error:
+        if asked is not None:
+            raise InvalidInput(Fault(pointer("scheme"), str(error))) from None
+        detail = (
+            f'the scheme {endpoint.scheme} is not configured any more; name another, as in {{"scheme": "standard"}}'
+        )
+        raise Conflict(detail) from None
 
 
 def _expect_another(endpoint: Endpoint, row: Scheme, asked: str | None, secret: str) -> None:
@@ -66,6 +78,12 @@ def _expect_another(endpoint: Endpoint, row: Scheme, asked: str | None, secret: 
         raise InvalidInput(Fault(pointer("secret"), str(error))) from None
     if secret == endpoint.secret:
         raise InvalidInput(Fault(pointer("secret"), "is the present one already; expected another"))
+
+
+def _no_overlap(asked: int | None) -> int:
+    if asked:
+        raise InvalidInput(Fault(pointer("overlap"), 'the secrets of two schemes never sign together; expected "0s"'))
+    return 0
 
 
 def _overlap(row: Scheme, asked: int | None) -> int:

@@ -249,6 +249,22 @@ async def test_a_program_that_is_gone(runner: Runner, tmp_path: Path) -> None:
     assert attempt.error == "program can't be run: No such file or directory"
 
 
+async def test_what_no_environment_can_hold_is_an_outcome(runner: Runner, tmp_path: Path) -> None:
+    attempt = await run(runner, script(tmp_path, ":"), tenant="a\0b")
+    assert (attempt.outcome, attempt.error) == (Outcome.HANDLER_ERROR, "program can't be run: embedded null byte")
+
+
+async def test_what_a_program_raises_that_nobody_foresaw_is_an_outcome(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unforeseen(words: list[str], environment: object) -> None:
+        raise LookupError(f"{len(words)} words")
+
+    monkeypatch.setattr("hookd.handlers.exec._spawned", unforeseen)
+    attempt = await run(runner, script(tmp_path, ":"))
+    assert (attempt.outcome, attempt.error) == (Outcome.HANDLER_ERROR, "LookupError: 1 words")
+
+
 async def test_without_a_thread_nothing_is_left_running(
     runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

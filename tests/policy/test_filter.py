@@ -95,9 +95,25 @@ def test_the_type_and_the_body_together() -> None:
     assert not asked({"type": [{"anything-but": ["a.b", "a.c"]}]}, {})
 
 
-def test_headers_in_any_case_and_any_of_their_values() -> None:
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("push", False),
+        ({"prefix": "pu"}, False),
+        ({"anything-but": "pull"}, False),
+        ({"exists": False}, False),
+        ({"exists": True}, True),
+    ],
+)
+@pytest.mark.parametrize("values", [["push", "pull"], ["pull", "push"], ["push", "push"]])
+def test_of_a_repeated_header_no_value_fits(entry: Any, values: list[str], expected: bool) -> None:
+    text = declared({"headers": {"X-Event": [entry]}}, source="s")
+    assert passes(text, Subject("s.a", b"", {"x-event": values})) is expected
+
+
+def test_headers_in_any_case() -> None:
     text = declared({"headers": {"X-Event": ["push"], "$not": {"x-test": [{"exists": True}]}}}, source="s")
-    assert passes(text, Subject("s.a", b"", {"x-event": ["pull", "push"]}))
+    assert passes(text, Subject("s.a", b"", {"x-event": ["push"]}))
     assert not passes(text, Subject("s.a", b"", {"x-event": ["push"], "x-test": [""]}))
     assert not passes(text, Subject("s.a", b"", {}))
     assert passes(
@@ -130,6 +146,50 @@ def test_what_would_take_too_many_steps_passes() -> None:
     nested: list[Any] = [[{}] * 100] * 100
     assert not asked({"body": {"a": {"b": [1]}}}, [{"a": [{"c": 1}] * 20}] * 20)
     assert asked({"body": {"a": {"b": [1]}}}, [{"a": each} for each in nested])
+
+
+ENDLESS = {"list": [{"b": 1}] * MOST_STEPS, "status": "paid", "tags": ["new"]}
+OPEN = {"list": {"b": [2], "c": [3]}}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ({"body": OPEN}, True),
+        ({"body": OPEN, "type": ["a.b"]}, True),
+        ({"body": OPEN, "type": ["x.y"]}, False),
+        ({"body": OPEN | {"status": ["open"]}}, False),
+        ({"body": OPEN | {"tags": ["new"]}}, True),
+        ({"body": OPEN | {"tags": ["old"]}}, False),
+        ({"body": OPEN | {"z": {"list": [1]}}}, False),
+        ({"$not": {"body": OPEN}}, True),
+        ({"$not": {"body": OPEN, "type": ["a.b"]}}, True),
+        ({"$not": {"$or": [{"body": OPEN}, {"type": ["a.b"]}]}}, False),
+        ({"$or": [{"body": OPEN}, {"type": ["x.y"]}]}, True),
+        ({"$or": [{"body": OPEN}, {"type": ["a.b"]}], "body": {"status": ["open"]}}, False),
+    ],
+)
+def test_what_is_open_decides_only_where_nothing_else_does(pattern: Pattern, expected: bool) -> None:
+    assert asked(pattern, ENDLESS) is expected
+    assert asked(backwards(pattern), ENDLESS) is expected
+
+
+def backwards(pattern: Any) -> Any:
+    """Write a filter the other way round."""
+    if isinstance(pattern, list):
+        return [backwards(each) for each in reversed(pattern)]
+    return {k: backwards(v) for k, v in reversed(pattern.items())} if isinstance(pattern, dict) else pattern
+
+
+@pytest.mark.parametrize("lengths", [(MOST_STEPS // 4, 1), (1, MOST_STEPS // 4), (MOST_STEPS // 4,) * 2])
+@pytest.mark.parametrize("values", [([1], [1]), ([1], [2]), ([2], [1]), ([2], [2])])
+def test_the_order_of_a_filter_makes_no_difference_where_steps_run_out(
+    lengths: tuple[int, ...], values: tuple[list[int], list[int]]
+) -> None:
+    event = {name: [{"x": 2}] * length for name, length in zip("ab", lengths, strict=False)}
+    choices = [{name: {"x": value, "y": [{"exists": False}]}} for name, value in zip("ab", values, strict=True)]
+    for pattern in ({"body": choices[0] | choices[1]}, {"$not": {"body": {"$or": choices}}}):
+        assert asked(pattern, event) is asked(backwards(pattern), event)
 
 
 # The reference: a filter read anew for each value, one sentence of docs/filters.md after another.

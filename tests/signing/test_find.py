@@ -17,7 +17,9 @@ def in_body(path: str, body: bytes) -> str | None:
 def test_a_header_in_any_case_unless_it_is_empty_or_repeated() -> None:
     field = Field("header", "X-GitHub-Delivery")
     assert find(field, collect({"x-github-delivery": "7"}), b"") == "7"
+    assert find(field, collect({"x-github-delivery": " 7\t"}), b"") == "7"
     assert find(field, collect({"x-github-delivery": ""}), b"") is None
+    assert find(field, collect({"x-github-delivery": " "}), b"") is None
     assert find(field, collect([("X-GitHub-Delivery", "7"), ("x-github-delivery", "8")]), b"") is None
     assert find(field, collect({}), b'{"X-GitHub-Delivery":"7"}') is None
 

@@ -91,6 +91,6 @@ def test_a_header_of_a_megabyte_is_refused(name: str, filler: str) -> None:
             pairs = signed(name, content)
             pairs[at] = (header, value)
             message = asked(name, pairs, content)
-            assert message is None or message.id in (value, value.strip()), (
+            assert message is None or message.id in (value, value.strip() or None), (
                 "an id that nothing signs may be what it likes"
             )

@@ -89,6 +89,12 @@ def test_we_accept_theirs(secret: str, url: str) -> None:
     assert (verified.id, verified.timestamp, verified.type) == ("evt_1", NOW, "order.paid")
 
 
+def test_an_id_is_the_same_with_the_spaces_around_it_that_a_signature_leaves_out() -> None:
+    headers = CIMultiDict(theirs(SHARED))
+    headers["Webhook-Id"] = " evt_1\t"
+    assert RFC.verify([SHARED], headers, BODY, NOW * 1000, url=URL).id == "evt_1"
+
+
 def test_the_id_counts_where_it_is_signed() -> None:
     assert RFC.verify([SHARED], theirs(SHARED, covered=("content-digest",)), BODY, NOW * 1000, url=URL).id is None
 

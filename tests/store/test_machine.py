@@ -14,7 +14,6 @@ from hookd.accept import Publication
 from hookd.egress import Guard
 from hookd.errors import InvalidInput, NotFound
 from hookd.model import Delivery, Endpoint, EndpointState, Handler, Origin, Outcome, Status
-from hookd.signing import SCHEMES
 from hookd.units import format_duration
 from hookd.web.call import Site
 from hookd.web.definition import changed
@@ -325,7 +324,7 @@ class Contract(Comparison):
         rotation = Rotation.model_validate({"overlap": None if overlap is None else f"{overlap}s"})
 
         def ask() -> Awaitable[Any]:
-            return self.stand.store.change_endpoint(name, None, lambda it: rotated(it, rotation, fresh, SCHEMES, now))
+            return self.stand.store.change_endpoint(name, None, lambda it: rotated(it, rotation, fresh, SITE, now))
 
         def compare(answer: Any) -> None:
             target = self.model.endpoints.get(name)

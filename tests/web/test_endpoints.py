@@ -349,9 +349,63 @@ async def test_a_scheme_of_the_configuration(stand: Stand) -> None:
     made = await stand.endpoint(scheme="acme")
     path = f"{PATH}/{made['id']}"
     stand.use(schemes=SCHEMES)
-    assert (await stand.call("PATCH", path, {"state": "paused"})).pointers == ["#/scheme"]
+    assert (await stand.call("PATCH", path, {"scheme": "acme"})).pointers == ["#/scheme"]
     assert (await stand.call("POST", path + "/secret/rotate")).status == 409
     assert (await stand.call("PATCH", path, {"scheme": "standard"})).status == 200
+
+
+async def test_an_endpoint_whose_scheme_is_gone_can_be_changed_and_given_another(stand: Stand) -> None:
+    stand.use(schemes={**SCHEMES, "acme": replace(SCHEMES["github"], name="acme", header="X-Acme")})
+    path = f"{PATH}/{(await stand.endpoint(scheme='acme', secret='endpoint-secret-1', headers={'X-A': 'b'}))['id']}"
+    stand.use(schemes=SCHEMES)
+    for patch in ({"state": "paused"}, {"description": "x"}, {"headers": {"X-Acme": "1"}}):
+        assert (await stand.call("PATCH", path, patch)).status == 200
+    assert '{"scheme": "standard"}' in (await stand.call("POST", path + "/secret/rotate")).json["detail"]
+    told = await stand.call("PATCH", path, {"scheme": "standard"})
+    assert told.pointers == ["#/scheme"]
+    assert "rotate that, with this scheme in the same call" in told.text
+    secrets = (await stand.call("POST", path + "/secret/rotate", {"scheme": "standard"})).json
+    assert (secrets["secret"][:6], secrets["previous"]) == ("whsec_", [])
+    assert (await stand.call("GET", path)).json["scheme"] == "standard"
+
+
+async def test_what_a_reload_made_of_headers_and_scheme_is_judged_where_they_are_written(stand: Stand) -> None:
+    stand.use(schemes={**SCHEMES, "acme": replace(SCHEMES["github"], name="acme", header="X-Acme")})
+    path = f"{PATH}/{(await stand.endpoint(scheme='acme', headers={'X-Other': 'b'}))['id']}"
+    stand.use(schemes={**SCHEMES, "acme": replace(SCHEMES["github"], name="acme", header="X-Other")})
+    assert (await stand.call("PATCH", path, {"description": "x"})).status == 200
+    assert (await stand.call("PATCH", path, {"headers": {"X-Third": "c"}})).pointers == ["#/headers"]
+    assert (await stand.call("PATCH", path, {"scheme": "acme"})).pointers == ["#/headers"]
+
+
+async def test_an_earlier_secret_that_does_not_suit_the_next_scheme_ends(stand: Stand) -> None:
+    path = f"{PATH}/{(await stand.endpoint(scheme='stripe', secret='text'))['id']}"
+    first = (await stand.call("POST", path + "/secret/rotate")).json["secret"]
+    await stand.call("POST", path + "/secret/rotate")
+    assert (await stand.call("PATCH", path, {"scheme": "standard"})).status == 200
+    shown = (await stand.call("GET", path + "/secret")).json
+    assert [old["secret"] for old in shown["previous"]] == [first]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({"scheme": "basic", "secret": "user:word"}, []),
+        ({"scheme": "basic"}, ["#/secret"]),
+        ({"scheme": "discord", "secret": "user:word"}, ["#/secret"]),
+        ({"scheme": "acme"}, ["#/scheme"]),
+        ({"scheme": "token"}, ["#/scheme"]),
+        ({"scheme": "github"}, ["#/headers"]),
+        ({"scheme": "svix", "overlap": "1h"}, ["#/overlap"]),
+        ({"scheme": "standard", "overlap": "1h"}, []),
+    ],
+)
+async def test_a_secret_and_a_scheme_change_together(stand: Stand, body: Any, pointers: list[str]) -> None:
+    path = f"{PATH}/{(await stand.endpoint(secret=SEED, headers={'X-Hub-Signature-256': 'x'}))['id']}"
+    told = await stand.call("POST", path + "/secret/rotate", body)
+    assert told.pointers == pointers if pointers else told.status == 200
+    assert (await stand.call("GET", path)).json["scheme"] == ("standard" if pointers else body["scheme"])
+    assert ((await stand.call("GET", path + "/secret")).json["secret"] == SEED) is bool(pointers)
 
 
 async def test_a_scheme_with_a_single_proof_allows_no_overlap(stand: Stand) -> None:
