@@ -130,6 +130,14 @@ class Scheme:
         """Answer where a request to `url` is sent and what it signs, which is the same unless a scheme adds to it."""
         return url
 
+    def check_address(self, url: str) -> None:
+        """Return where requests to this address can be signed; ValueError says why they never can."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether a request says when it was sent, and can grow too old."""
+        return self.timestamp is not None
+
     def sign(
         self,
         secrets: Sequence[str],

@@ -29,6 +29,11 @@ class Twilio(Scheme):
         query = f"{parts.query}&" if parts.query else ""
         return parts._replace(query=f"{query}{DIGEST}={sha256(body).hexdigest()}").geturl()
 
+    def check_address(self, url: str) -> None:
+        """Refuse an address that holds the digest of one body already, and so fits no other."""
+        if DIGEST in parse_qs(urlsplit(url).query, keep_blank_values=True):
+            raise ValueError(f"expected an address without {DIGEST}: the scheme twilio adds it itself")
+
     def _contents(self, event_id: str, stamp: str, body: bytes, url: str) -> Sequence[bytes]:  # noqa: ARG002 - unsigned
         """Answer the address in both its spellings, each with the fields; nothing where the digest is another body's.
 

@@ -10,10 +10,10 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from hookd.attempt import check_format, check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
-from hookd.model import Endpoint, EndpointState
+from hookd.model import Endpoint, EndpointState, PreviousSecret
 from hookd.policy.declare import DEEPEST
-from hookd.signing import Scheme, generate_secret, scheme
-from hookd.units import format_duration, format_rate
+from hookd.signing import TOKEN, Scheme, generate_secret, scheme
+from hookd.units import format_duration, format_rate, format_time
 from hookd.web.call import Site
 from hookd.web.fields import Body, Filter, Metadata, Patterns, Rate, Retry, Tenant, Text, Timeout, Token, at_most, check
 from hookd.web.problems import pointer
@@ -22,6 +22,7 @@ Json = Mapping[str, object]
 
 EXAMPLE = generate_secret(bytes)
 """What a fresh secret looks like; some schemes can't sign with such a one."""
+UNUSED = "the scheme token shows the endpoint's token, and no secret"
 MASK = "***"
 """Stands where a token or the value of a header is not shown."""
 LONGEST_NAME = 256
@@ -59,11 +60,11 @@ Headers = Annotated[
 class Definition(Body):
     """What the owner of an endpoint may write at any time. Null, or nothing, means the default."""
 
+    scheme: Text = "standard"
     url: Text
     event_types: Patterns = ("*",)
     description: Annotated[Text, Field(max_length=1000)] = ""
-    token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False)
-    scheme: Text = "standard"
+    token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False, validate_default=True)
     format: Format = "plain"
     headers: Headers = Field({}, repr=False)
     filter: Filter | None = None
@@ -77,16 +78,24 @@ class Definition(Body):
     @field_validator("scheme")
     @classmethod
     def _provable(cls, name: str, info: ValidationInfo) -> str:
-        scheme(name, schemes=_rules(info).schemes)
-        if name == "token" and "token" in info.data and info.data["token"] is None:
-            raise ValueError('the scheme token shows the endpoint\'s "token"; expected one')
-        return name
+        return scheme(name, schemes=_rules(info).schemes).name
 
     @field_validator("url")
     @classmethod
     def _dialable(cls, url: str, info: ValidationInfo) -> str:
-        guard = _rules(info).guard
-        return url if guard is None else check_url(url, guard)
+        guard, schemes = _rules(info)
+        if guard is not None:
+            url = check_url(url, guard)
+        if "scheme" in info.data:
+            schemes[info.data["scheme"]].check_address(url)
+        return url
+
+    @field_validator("token")
+    @classmethod
+    def _shown(cls, token: str | None, info: ValidationInfo) -> str | None:
+        if token is None and info.data.get("scheme") == TOKEN.name:
+            raise ValueError("is required: the scheme token shows it")
+        return token
 
     @field_validator("headers")
     @classmethod
@@ -108,6 +117,8 @@ class NewEndpoint(Definition):
     @field_validator("secret")
     @classmethod
     def _suits(cls, secret: str | None, info: ValidationInfo) -> str | None:
+        if secret is not None and info.data.get("scheme") == TOKEN.name:
+            raise ValueError(f"{UNUSED}; take this out")
         if "scheme" in info.data:
             expect_signer(_rules(info).schemes[info.data["scheme"]], secret)
         return secret
@@ -143,7 +154,7 @@ def changed(endpoint: Endpoint, patch: Json, site: Site, now: int) -> Endpoint:
     values = _checkable(definition(endpoint), patch, ChangedEndpoint)
     after = check(ChangedEndpoint, values, Rules(site.guard if "url" in patch else None, site.schemes))
     if "scheme" in patch:
-        _expect_secret(site.schemes[after.scheme], endpoint.secret)
+        _expect_secrets(site.schemes[after.scheme], endpoint, now)
     fields = {name: getattr(after, name) for name in Definition.model_fields}
     return in_state(replace(endpoint, **fields, updated_at=now), after.state, now)
 
@@ -205,9 +216,34 @@ def expect_signer(row: Scheme, secret: str | None) -> None:
         raise ValueError(f"is required: {error}" if secret is None else str(error)) from None
 
 
-def _expect_secret(row: Scheme, secret: str) -> None:
+def shown_secret(endpoint: Endpoint) -> str | None:
+    """Answer the secret that signs; None where none does, and one is merely kept for the schemes that want it."""
+    return None if endpoint.scheme == TOKEN.name else endpoint.secret
+
+
+def signing(endpoint: Endpoint, now: int) -> tuple[PreviousSecret, ...]:
+    """Answer the earlier secrets that still sign."""
+    return tuple(old for old in endpoint.previous_secrets if old.expires_at > now)
+
+
+def _expect_secrets(row: Scheme, endpoint: Endpoint, now: int) -> None:
+    """Refuse a scheme that the secret does not suit, or by which an earlier one would end before its time."""
     try:
-        expect_signer(row, secret)
+        if row is not TOKEN:
+            expect_signer(row, endpoint.secret)
     except ValueError as error:
         detail = f"the endpoint's secret does not suit it, rotate that first: {error}"
         raise InvalidInput(Fault(pointer("scheme"), detail)) from None
+    earlier = signing(endpoint, now)
+    if not all(row.several and _can_sign(row, old.secret) for old in earlier):
+        until = format_time(max(old.expires_at for old in earlier))
+        detail = f"it can't carry the earlier secrets, which sign until {until}: wait, or rotate with an overlap of 0s"
+        raise InvalidInput(Fault(pointer("scheme"), detail))
+
+
+def _can_sign(row: Scheme, secret: str) -> bool:
+    try:
+        expect_signer(row, secret)
+    except ValueError:
+        return False
+    return True

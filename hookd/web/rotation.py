@@ -8,9 +8,9 @@ from pydantic import Field
 
 from hookd.errors import Conflict, Fault, InvalidInput
 from hookd.model import Endpoint, PreviousSecret
-from hookd.signing import Scheme, public_of, scheme
+from hookd.signing import TOKEN, Scheme, public_of, scheme
 from hookd.units import DURATIONS, format_time
-from hookd.web.definition import expect_signer
+from hookd.web.definition import UNUSED, expect_signer, shown_secret, signing
 from hookd.web.fields import Body, Overlap, Text
 from hookd.web.problems import pointer
 
@@ -30,6 +30,8 @@ class Rotation(Body):
 def rotated(endpoint: Endpoint, rotation: Rotation, fresh: str, schemes: Mapping[str, Scheme], now: int) -> Endpoint:
     """Answer the endpoint with its next secret; without an overlap every earlier one ends at once."""
     row = _scheme(endpoint, schemes)
+    if row is TOKEN:
+        raise InvalidInput(Fault(pointer("token"), f'{UNUSED}: change the token by a PATCH of {{"token": …}}'))
     following = fresh if rotation.secret is None else rotation.secret
     _expect_another(endpoint, row, rotation.secret, following)
     overlap = _overlap(row, rotation.overlap)
@@ -39,16 +41,11 @@ def rotated(endpoint: Endpoint, rotation: Rotation, fresh: str, schemes: Mapping
     return replace(endpoint, secret=following, previous_secrets=earlier, updated_at=now)
 
 
-def signing(endpoint: Endpoint, now: int) -> tuple[PreviousSecret, ...]:
-    """Answer the earlier secrets that still sign."""
-    return tuple(old for old in endpoint.previous_secrets if old.expires_at > now)
-
-
 def secrets_document(endpoint: Endpoint, now: int) -> dict[str, object]:
-    """Show an endpoint's secrets: the one that signs, its public key if it has one, and the earlier ones in use."""
+    """Show an endpoint's secrets: the one that signs, if any, its public key if it has one, the earlier ones in use."""
     previous = [{"secret": old.secret, "expires_at": format_time(old.expires_at)} for old in signing(endpoint, now)]
-    public = public_of(endpoint.secret)
-    shown: dict[str, object] = {"secret": endpoint.secret, "previous": previous}
+    public = public_of(shown_secret(endpoint) or "")
+    shown: dict[str, object] = {"secret": shown_secret(endpoint), "previous": previous}
     return shown if public is None else shown | {"public_key": public}
 
 
