@@ -192,6 +192,8 @@ class Scheme:
             raise SignatureError(Reason.NO_SECRET, f"no secret to verify with, for the scheme {self.name}")
         if url is None and URL in self.signed:
             raise self._missing(secrets)
+        for secret in secrets:
+            self.key(secret)  # which is kept: a secret that can't be used is told of first, whatever came
         collected = collect(headers)
         row = self if self.otherwise is None else self.form(collected)
         return row.judge(secrets, collected, body, now, tolerance, url or "", method)
