@@ -219,6 +219,7 @@ class Scheme:
             for content in contents:
                 good |= self.key(secret).fits(content, entries)  # each, always
         if not good:
+            self._expect_prefix(secrets, entries)
             raise self._mismatch(len(secrets))
         sent_at = None
         if self.timestamp is not None:
@@ -320,6 +321,13 @@ class Scheme:
         if _DIGITS.fullmatch(stamp) is None:
             raise _no_number(name)
         return stamp
+
+    def _expect_prefix(self, secrets: Sequence[str], entries: Sequence[bytes]) -> None:
+        prefixes = sorted({self.key(secret).prefix for secret in secrets})
+        if not any(entry.startswith(tuple(prefixes)) for entry in entries):
+            expected = " or ".join(f'"{prefix.decode()}"' for prefix in prefixes)
+            detail = f"{self.header} holds nothing of the scheme {self.name}: expected what begins with {expected}"
+            raise SignatureError(Reason.SIGNATURE_MISMATCH, detail)
 
     def _mismatch(self, count: int) -> SignatureError:
         return SignatureError(

@@ -180,6 +180,12 @@ def test_the_tolerance_is_of_schemes_with_a_timestamp(tmp_path: Path) -> None:
     assert told == {"sources[0].tolerance": "the scheme token has no timestamp; take it out"}
 
 
+def test_what_is_unknown_of_a_secret_is_named_unless_it_may_be_one(tmp_path: Path) -> None:
+    for name, told in (("envv", "envv is unknown; expected a string"), ("whsec_7Q", "expected a string")):
+        found = faults(tmp_path, SOURCE.replace('"s3cret"', f'{{ {name} = "X" }}'))
+        assert found["sources[0].secrets[0]"].startswith(told)
+
+
 def test_cloud_events_name_themselves(tmp_path: Path) -> None:
     cloudevents = STANDARD + 'format = "cloudevents"\n'
     [source] = settings(tmp_path, cloudevents).sources
