@@ -101,8 +101,8 @@ class SourceTable:
     allow: Annotated[tuple[Annotated[str, places.NETWORK], ...] | None, words.FILLED] = None
     """Who may call; without it anybody. Behind a reverse proxy set `proxies` of `[server]`, too."""
     methods: Annotated[tuple[Annotated[str, words.METHOD], ...], words.FILLED] = ("POST",)
-    """The methods that events come with; any other is answered with 405. An event that comes by GET has an empty
-    payload, unless the request has a body all the same."""
+    """The methods that events come with; any other is answered with 405. What comes by GET has an empty
+    payload as a rule: the query is not kept."""
 
     def noun(self, max_body: int) -> Source:
         """Answer the source; `max_body` is what it has in common with all routes."""
