@@ -10,8 +10,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from hookd.attempt import check_format, check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
-from hookd.model import Endpoint, EndpointState, PreviousSecret
+from hookd.model import Endpoint, EndpointState, Origin, PreviousSecret
 from hookd.policy.declare import DEEPEST
+from hookd.policy.match import EVERYTHING, matches
 from hookd.signing import TOKEN, Scheme, generate_secret, scheme
 from hookd.units import format_duration, format_rate, format_time
 from hookd.web.call import Site
@@ -62,7 +63,7 @@ class Definition(Body):
 
     scheme: Text = "standard"
     url: Text
-    event_types: Patterns = ("*",)
+    event_types: Patterns = (EVERYTHING,)
     description: Annotated[Text, Field(max_length=1000)] = ""
     token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False, validate_default=True)
     format: Format = "plain"
@@ -96,6 +97,15 @@ class Definition(Body):
         if token is None and info.data.get("scheme") == TOKEN.name:
             raise ValueError("is required: the scheme token shows it")
         return token
+
+    @field_validator("filter")
+    @classmethod
+    def _met(cls, text: str | None, info: ValidationInfo) -> str | None:
+        types = [] if text is None else msgspec.json.decode(text).get("type", [])
+        patterns = info.data.get("event_types", (EVERYTHING,))
+        if types and not any(isinstance(each, dict) or matches(patterns, each, Origin.PUBLISHED) for each in types):
+            raise ValueError("nothing can pass: its type is none of event_types")
+        return text
 
     @field_validator("headers")
     @classmethod
