@@ -242,7 +242,8 @@ def _expect_secrets(row: Scheme, endpoint: Endpoint, now: int) -> None:
         if row is not TOKEN:
             expect_signer(row, endpoint.secret)
     except ValueError as error:
-        detail = f"the endpoint's secret does not suit it, rotate that first: {error}"
+        way = "make another endpoint" if shown_secret(endpoint) is None else "rotate that first"
+        detail = f"the endpoint's secret does not suit it, {way}: {error}"
         raise InvalidInput(Fault(pointer("scheme"), detail)) from None
     earlier = signing(endpoint, now)
     if not all(row.several and _can_sign(row, old.secret) for old in earlier):

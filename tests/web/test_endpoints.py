@@ -258,6 +258,7 @@ async def test_the_scheme_token_has_no_secret(stand: Stand) -> None:
         told = await stand.call("POST", path + "/secret/rotate", body)
         assert (told.status, told.pointers) == (422, ["#/token"])
         assert "PATCH" in told.text
+    assert "make another endpoint" in (await stand.call("PATCH", path, {"scheme": "basic"})).text
     assert (await stand.call("PATCH", path, {"scheme": None})).status == 200
     assert (await stand.call("GET", path + "/secret")).json["secret"].startswith("whsec_")
     assert (await stand.call("PATCH", path, {"scheme": "token"})).status == 200
