@@ -4,7 +4,7 @@ Here times and durations are in seconds, as they are on the wire.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hookd import signing
 from hookd.errors import SignatureError
@@ -73,7 +73,7 @@ def verify(
     _check_address(row, url)
     return row.verify(
         _several(secrets),
-        headers,
+        _pairs(headers),
         _raw(body),
         wall_clock() if now is None else int(now * 1000),
         None if tolerance is None else int(tolerance * 1000),
@@ -89,6 +89,13 @@ def _check_address(row: signing.Scheme, url: str | None) -> None:
 
 def _several(secrets: str | Sequence[str]) -> Sequence[str]:
     return (secrets,) if isinstance(secrets, str) else secrets
+
+
+def _pairs(headers: Headers) -> Headers:
+    """Refuse what are no headers, such as None of a server that has none, or their text."""
+    if isinstance(headers, str | bytes) or not (isinstance(headers, Iterable) or hasattr(headers, "items")):
+        raise TypeError(f"headers: expected a mapping or pairs of names and values, got {type(headers).__name__}")
+    return headers
 
 
 def _raw(body: bytes) -> bytes:

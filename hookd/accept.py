@@ -125,8 +125,8 @@ class Acceptor:
         if not accepted.deliveries:
             whose = "" if publication.tenant is None else f" of tenant {publication.tenant}"
             note = (
-                f"no endpoint{whose} subscribes to {publication.type}, or its filter does not let this event pass; "
-                "the event is stored all the same"
+                f"no endpoint{whose} or handler subscribes to {publication.type}, or its filter does not let this "
+                "event pass; the event is stored all the same"
             )
         return Receipt(accepted.event, accepted.deliveries, note, accepted.repeated)
 

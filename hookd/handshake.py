@@ -1,6 +1,7 @@
 """Handshakes: what a sender asks before it sends, or now and then. None of them is an event."""
 
 import hmac
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from hookd.logs import refused
 from hookd.model import Source
 from hookd.parse import parse
 
@@ -17,6 +19,9 @@ TEXT: Final = "text/plain"
 LONGEST_ORIGIN: Final = 255
 _PLAIN_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+log = logging.getLogger("hookd.handshake")
 
 
 class Reply(NamedTuple):
@@ -50,6 +55,9 @@ def _subscribed(source: Source, parameter: Ask) -> Reply:
     expected = source.verify_token or ""
     equal = hmac.compare_digest(_raw(shown), _raw(expected))
     if parameter("hub.mode") != "subscribe" or not (equal and expected and challenge):
+        cause = "hub.mode is not subscribe, or there is no hub.challenge" if equal else "hub.verify_token is another"
+        cause = cause if expected else "the source has no verify_token"
+        refused(log, logging.WARNING, source=source.name, cause=f"the handshake of meta: {cause}")
         return Reply(HTTPStatus.FORBIDDEN, msgspec.json.encode({"message": source.refuse}), JSON)
     return Reply(HTTPStatus.OK, _raw(challenge), headers={"X-Content-Type-Options": "nosniff"})
 

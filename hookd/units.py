@@ -37,7 +37,8 @@ def parse_duration(text: str) -> int:
     """Answer the milliseconds of a whole number and its unit, such as `15s`; ValueError for anything else."""
     duration = _quantity(text, DURATIONS)
     if duration is None or duration > LONGEST:
-        raise ValueError(f'expected a duration such as "15s", "5m" or "24h", got {_shown(text)}')
+        most = "" if duration is None else f", {format_duration(LONGEST)} at most"
+        raise ValueError(f'expected a duration such as "15s", "5m" or "24h"{most}, got {_shown(text)}')
     return duration
 
 

@@ -52,7 +52,7 @@ async def test_a_note_names_the_tenant_and_the_log_tells_of_what_nobody_gets_onc
     for _ in range(2):
         receipt = await acceptor.publish(replace(PURCHASE, tenant="acme", id="order-1"))
         assert receipt.note == (
-            "no endpoint of tenant acme subscribes to purchase, or its filter does not let this event pass; "
+            "no endpoint of tenant acme or handler subscribes to purchase, or its filter does not let this event pass; "
             "the event is stored all the same"
         )
     await acceptor.publish(PURCHASE)

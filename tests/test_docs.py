@@ -64,9 +64,8 @@ def test_every_scheme_has_its_row() -> None:
     for name, row in SCHEMES.items():
         _, signature, tolerance, identity, event_type, keys = rows[name]
         assert f"`{row.header}" in signature
-        is_dated = row.timestamp is not None or name == "rfc9421"
         written = format_duration(row.tolerance).replace("m", " min").replace("s", " s")
-        assert tolerance == (written if is_dated else "none")
+        assert tolerance == (written if row.timed else "none")
         assert (row.id.name if row.id else "none") in identity
         assert (row.type.name if row.type else "none") in event_type
         assert keys.startswith("several" if row.several else "one")

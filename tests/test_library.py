@@ -105,12 +105,19 @@ def test_a_parsed_body_is_a_mistake_that_is_told() -> None:
         hookd.verify("token", "sesame", {}, {})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("headers", [None, "webhook-id: evt_1", b"", 5])
+def test_what_are_no_headers_is_a_mistake_that_is_told(headers: Any) -> None:
+    with pytest.raises(TypeError, match="headers: expected a mapping or pairs"):
+        hookd.verify("standard", SECRET, headers, b"{}")
+
+
 @pytest.mark.parametrize("secrets", ["", "whsec_short", [SECRET, "whsec_short"]])
 def test_a_bad_secret_is_told_without_repeating_it(secrets: str | list[str]) -> None:
     headers = hookd.sign("standard", SECRET, b"{}")
     for call in (
         lambda: hookd.sign("standard", secrets, b"{}"),
         lambda: hookd.verify("standard", secrets, headers, b"{}"),
+        lambda: hookd.verify("standard", secrets, {}, b"{}"),
     ):
         with pytest.raises(ValueError, match="24 to 64 bytes") as caught:
             call()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import re
 import secrets as randomness
 from collections.abc import Sequence
@@ -11,17 +12,19 @@ from typing import BinaryIO
 
 import click
 
-import hookd
 from hookd import signing
+from hookd.cli import configuration
 from hookd.errors import HookdError, SignatureError
+from hookd.ids import IdFactory
 from hookd.model import Scope, wall_clock
-from hookd.signing import SCHEMES
+from hookd.signing import SCHEMES, Scheme
 from hookd.units import parse_duration
 
 LONGEST_TENANT = 128
 
 _SCOPES = [scope.value for scope in Scope]
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_URL = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 
 
 class Secret(click.ParamType[str]):
@@ -76,11 +79,28 @@ class Duration(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class Url(click.ParamType[str]):
+    """The whole address of a request."""
+
+    name = "url"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what is no address."""
+        if _URL.fullmatch(value) is None or not signing.is_address(value):
+            self.fail("expected the whole address, such as https://example.com/hook", param, ctx)
+        return value
+
+
 def _example(line: str) -> str:
     return f"\b\nExample:\n  {line}"
 
 
-_scheme = click.option("--scheme", type=click.Choice(list(SCHEMES)), required=True, help="How to prove it.")
+_scheme = click.option(
+    "--scheme",
+    metavar="NAME",
+    required=True,
+    help=f"How to prove it: {', '.join(SCHEMES)}, or one of the configuration.",
+)
 _secrets = click.option(
     "--secret",
     "secrets",
@@ -91,7 +111,9 @@ _secrets = click.option(
     help="The secret, @FILE or env:NAME; once for each.",
 )
 _now = click.option("--now", metavar="UNIX", type=click.IntRange(0), help="Seconds since 1970, not the clock's.")
-_url = click.option("--url", metavar="URL", help="The whole address, its query included, for a scheme that signs it.")
+_url = click.option(
+    "--url", metavar="URL", type=Url(), help="The whole address, its query included, for a scheme that signs it."
+)
 _body = click.option(
     "--body", metavar="FILE|-", type=click.File("rb"), default="-", help="The body; stdin unless given."
 )
@@ -105,6 +127,7 @@ _body = click.option(
 @_now
 @_url
 @_body
+@configuration.option
 def sign(
     scheme: str,
     secrets: Sequence[str],
@@ -113,10 +136,14 @@ def sign(
     now: int | None,
     url: str | None,
     body: BinaryIO,
+    config: Path | None,
 ) -> None:
     """Print the headers that prove a body, one `Name: value` a line."""
+    row = _row(scheme, url, config)
+    at = wall_clock() // 1000 if now is None else now
+    identity = event_id or IdFactory(wall_clock, random.SystemRandom())("evt")
     try:
-        headers = hookd.sign(scheme, secrets, body.read(), id=event_id, now=now, url=url, type=event_type)
+        headers = row.sign(secrets, body.read(), identity, at, url=url, event_type=event_type)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     for name, value in headers.items():
@@ -141,6 +168,7 @@ def sign(
 @click.option("--tolerance", metavar="DURATION", type=Duration(), help="How old or new it may be: 5m.")
 @_url
 @_body
+@configuration.option
 @click.option("--explain", is_flag=True, help="Try what usually goes wrong, and say what fits and what to do.")
 def verify(
     scheme: str,
@@ -150,18 +178,21 @@ def verify(
     tolerance: int | None,
     url: str | None,
     body: BinaryIO,
+    config: Path | None,
     explain: bool,
 ) -> None:
     """Print the id of an authentic request and exit 0, or say why it is not and exit 1."""
-    at = wall_clock() // 1000 if now is None else now
-    seconds = None if tolerance is None else tolerance / 1000
+    row = _row(scheme, url, config)
+    if tolerance is not None and not row.timed:
+        raise click.UsageError(f"the scheme {scheme} has no timestamp; leave out --tolerance")
+    at = wall_clock() if now is None else now * 1000
     raw = body.read()
     try:
-        verified = hookd.verify(scheme, secrets, headers, raw, url=url, now=at, tolerance=seconds)
+        verified = row.verify(secrets, headers, raw, at, tolerance, url=url)
     except SignatureError as error:
         why = f"{error.reason}: {error}"
         if explain:
-            why += ". " + signing.explain(signing.scheme(scheme), secrets, headers, raw, at * 1000, tolerance, url=url)
+            why += ". " + signing.explain(row, secrets, headers, raw, at, tolerance, url=url)
         raise HookdError(why) from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -169,6 +200,18 @@ def verify(
         click.echo(verified.id)
     else:
         click.echo(f"hookd: authentic; it has no id where the scheme {scheme} looks for one", err=True)
+
+
+def _row(name: str, url: str | None, config: Path | None) -> Scheme:
+    """Answer a scheme that hookd has or, of any other name, that the configuration describes."""
+    schemes = SCHEMES if name in SCHEMES else configuration.effective(config)[0].schemes
+    try:
+        row = signing.scheme(name, schemes=schemes)
+    except ValueError as error:
+        raise click.UsageError(f"--scheme: {error}") from None
+    if row.signs_url and url is None:
+        raise click.UsageError(f"the scheme {name} signs the address; expected --url")
+    return row
 
 
 def _checked_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:

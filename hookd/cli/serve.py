@@ -1,7 +1,6 @@
 """The commands that begin with the configuration: `run`, `init`, `check`, `migrate` and `prune`."""
 
 import os
-import sys
 import time
 from base64 import b64encode
 from importlib.resources import files
@@ -9,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from hookd.cli import configuration
 from hookd.cli.keys import Duration
-from hookd.config import Settings, locate, read, shown
+from hookd.config import shown
 from hookd.config.words import KEY_BYTES
 from hookd.errors import ConfigError, Fault, HookdError
 from hookd.model import wall_clock
@@ -21,23 +21,16 @@ FRESH = Path("config.toml")
 SECRET, KEY = "FRESH_SECRET", "FRESH_KEY"
 MIB = 1024 * 1024
 
-_config = click.option(
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The configuration.  [default: $HOOKD_CONFIG, ./config.toml, /etc/hookd/config.toml, built-in defaults]",
-)
-
 
 @click.command(short_help="Run the daemon, in the foreground.", epilog="\b\nExample:\n  hookd run --config config.toml")
-@_config
+@configuration.option
 def run(config: Path | None) -> None:
     """Run the daemon, in the foreground, with its log on stderr.
 
     SIGTERM and SIGINT finish what is in flight and exit 0, a second SIGINT exits at once; SIGHUP reads the
     configuration again.
     """
-    settings, path = _effective(config)
+    settings, path = configuration.effective(config)
     from hookd.process import serve  # the load of it is for this command alone
 
     serve(settings, path)
@@ -60,17 +53,17 @@ def init() -> None:
 
 
 @click.command(short_help="Show the settings in effect.", epilog="\b\nExample:\n  hookd check --config config.toml")
-@_config
+@configuration.option
 def check(config: Path | None) -> None:
     """Show the settings in effect, secrets masked, or everything that is wrong with them (exit status 2)."""
-    settings, path = _effective(config)
+    settings, path = configuration.effective(config)
     click.echo(f"# {path.absolute() if path else 'built-in defaults'}\n{shown(settings)}")
 
 
 @click.command(
     short_help="Bring the store up to date, and encrypt it anew.", epilog="\b\nExample:\n  hookd migrate --rekey"
 )
-@_config
+@configuration.option
 @click.option("--rekey", is_flag=True, help="Encrypt all secrets with the first of [store] keys.")
 def migrate(config: Path | None, rekey: bool) -> None:
     """Bring the store's schema up to date, as `hookd run` does when it starts, and say what was done.
@@ -84,7 +77,7 @@ def migrate(config: Path | None, rekey: bool) -> None:
     Put it first in [store] keys, before the old ones, and restart hookd; run this, while hookd runs or not; then
     the old keys can be taken out, though earlier backups need them. Interrupted, it can be run again.
     """  # noqa: D301 - click wants the character, not the backslash
-    settings, _ = _effective(config)
+    settings, _ = configuration.effective(config)
     from hookd.store import Vault, upkeep  # the load of it is for this command alone
 
     store = settings.store
@@ -101,7 +94,7 @@ def migrate(config: Path | None, rekey: bool) -> None:
 @click.command(
     short_help="Delete old events from the store.", epilog="\b\nExample:\n  hookd prune --older-than 7d --dry-run"
 )
-@_config
+@configuration.option
 @click.option("--older-than", metavar="DURATION", type=Duration(), help="In place of [store] retention.")
 @click.option("--dry-run", is_flag=True, help="Only say how many would go.")
 def prune(config: Path | None, older_than: int | None, dry_run: bool) -> None:
@@ -110,7 +103,7 @@ def prune(config: Path | None, older_than: int | None, dry_run: bool) -> None:
     An event goes with its deliveries and attempts, and never while any delivery waits or is being sent; requests that
     were refused before then go as well. This may be run while hookd runs or not; interrupted, it can be run again.
     """
-    settings, _ = _effective(config)
+    settings, _ = configuration.effective(config)
     from hookd.store import upkeep  # the load of it is for this command alone
 
     path, age = settings.store.path, settings.store.retention if older_than is None else older_than
@@ -119,11 +112,3 @@ def prune(config: Path | None, older_than: int | None, dry_run: bool) -> None:
     events = "1 event" if count == 1 else f"{count} events"
     done = f"{events} would go" if dry_run else f"pruned {events}"
     click.echo(f"{path}: {done}, over for more than {format_duration(age)}; the file has {size / MIB:.1f} MiB")
-
-
-def _effective(config: Path | None) -> tuple[Settings, Path | None]:
-    """Read the settings; functions of handlers are looked for beside the file too."""
-    path = locate(config, os.environ)
-    if path is not None:
-        sys.path.append(str(path.absolute().parent))
-    return read(path, os.environ), path

@@ -72,7 +72,7 @@ class SourceTable:
     """How they prove where they come from."""
     secrets: Annotated[tuple[Annotated[str, words.SECRET], ...], words.FILLED] = field(repr=False)
     """The secrets that they may be signed with; several while one replaces another."""
-    tolerance: Annotated[int | None, duration("1s", "3650d", "5m")] = None
+    tolerance: Annotated[int | None, words.TOLERANCE] = None
     """How far a signed timestamp may be from now; each scheme has its own, of 5 minutes where nothing else is usual."""
     url: Annotated[str | None, words.PUBLIC_URL, Field(validate_default=True)] = None
     """The address that the sender has been given, without a query, for the schemes that sign it: `square`, `twilio` and
@@ -102,7 +102,8 @@ class SourceTable:
     allow: Annotated[tuple[Annotated[str, places.NETWORK], ...] | None, words.FILLED] = None
     """Who may call; without it anybody. Behind a reverse proxy set `proxies` of `[server]`, too."""
     methods: Annotated[tuple[Annotated[str, words.METHOD], ...], words.FILLED] = ("POST",)
-    """The methods that events come with; any other is answered with 405."""
+    """The methods that events come with; any other is answered with 405. What comes by GET has an empty
+    payload as a rule: the query is not kept."""
 
     def noun(self, max_body: int) -> Source:
         """Answer the source; `max_body` is what it has in common with all routes."""

@@ -1,5 +1,6 @@
 """Secrets: written out, or named by the environment variable or the file that holds them."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from hookd.config.kinds import Surroundings
 EXPECTED = 'a string, { env = "NAME" } or { file = "PATH" }'
 MASK = '"***"'
 LARGEST_FILE = 65_536
+
+_NAME = re.compile(r"[a-z_]{1,12}")
 
 
 def resolve(value: Any, surroundings: Surroundings, *_: object) -> str:
@@ -20,11 +23,19 @@ def resolve(value: Any, surroundings: Surroundings, *_: object) -> str:
             secret = _from_environment(name, surroundings.environment)
         case {"file": str(name)} if len(value) == 1:
             secret = _from_file(name, surroundings.folder)
+        case {**members}:
+            raise ValueError(f"{_unknown(members)}expected {EXPECTED}")
         case _:
             raise ValueError(f"expected {EXPECTED}")
     if not secret:
         raise ValueError("expected a secret, got an empty one")
     return secret
+
+
+def _unknown(members: Mapping[Any, object]) -> str:
+    """Name what is neither `env` nor `file`, where that can be no secret itself."""
+    unknown = [name for name in members if name not in ("env", "file")]
+    return f"{unknown[0]} is unknown; " if unknown and _NAME.fullmatch(unknown[0]) else ""
 
 
 def _from_environment(name: str, environment: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from hookd import signing
 from hookd.attempt.headers import RESERVED
-from hookd.config.kinds import Kind, Surroundings, checked, choice, got, kind, quoted, text
+from hookd.config.kinds import Kind, Surroundings, checked, choice, duration, got, kind, quoted, text
 from hookd.config.secrets import EXPECTED, masked, resolve
 from hookd.handlers import load, located
 from hookd.model import Field, RateLimit, Scope
@@ -39,6 +39,7 @@ _SCHEME = 'a scheme of docs/signatures.md such as "standard", "github" or "token
 _URL = re.compile(r"(?=[!-~]+$)https?://[^/?#@]+(/[^?#]*)?")
 _PUBLIC_URL = 'the address as the sender has it, such as "https://example.com/hooks/shop", in ASCII and without a query'
 
+_DURATION = duration("1s", "3650d", "5m")
 _SCOPES = 'an array of "read", "write" and "publish", at least one of them'
 _RUN = '"log:TEXT with {field}", "python:module:function" or "exec:PROGRAM ARGS"'
 _KEY = f"the base64 of {KEY_BYTES} random bytes"
@@ -120,6 +121,12 @@ def _verify_token(value: Any, surroundings: Surroundings, siblings: Mapping[str,
     if siblings.get("scheme", "meta") != "meta":
         raise ValueError(f"only the scheme meta asks for it; {siblings['scheme']} does not")
     return resolve(value, surroundings)
+
+
+def _tolerance(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> Any:
+    if "scheme" in siblings and not signing.scheme(siblings["scheme"], schemes=surroundings.schemes).timed:
+        raise ValueError(f"the scheme {siblings['scheme']} has no timestamp; take it out")
+    return _DURATION.read(value, surroundings, siblings)
 
 
 def _header(value: Any, surroundings: Surroundings, siblings: Mapping[str, Any]) -> str:
@@ -222,6 +229,7 @@ SCOPES = Kind(
     lambda scopes: _array(tuple(scope for scope in Scope if scope in scopes)),
 )
 DIGEST = Kind("the 64 hexadecimal digits that `hookd token` prints", _hash, masked)
+TOLERANCE = Kind(_DURATION.expected, _tolerance, _DURATION.show)
 HEADER = Kind('the name of a header such as "X-Webhook-Token"', _header, quoted)
 SCHEME = Kind(_SCHEME, _scheme, quoted)
 PUBLIC_URL = Kind(_PUBLIC_URL, _public_url, quoted)

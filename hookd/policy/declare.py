@@ -134,8 +134,15 @@ def _alternatives(patterns: object, place: Place, member: Check) -> Iterator[Fau
 def _field(what: object, place: Place) -> Iterator[Fault]:
     if isinstance(what, dict):
         yield from _level(what, place, _field)
+    elif _is_matcher(str(place[-1]), what):
+        yield place, f"a matcher stands in an array: expected [{{ {place[-1]} = … }}] one level above"
     else:
         yield from _choice(what, place, _value, tuple(MATCHERS))
+
+
+def _is_matcher(name: str, what: object) -> bool:
+    """Tell a matcher, which has no place among names, from a field of such a name, which lists texts."""
+    return name in MATCHERS and not any(_matcher({name: what}, (), _value, tuple(MATCHERS)))
 
 
 def _header(what: object, place: Place) -> Iterator[Fault]:

@@ -27,27 +27,27 @@ _HEX: Final = re.compile(r"[0-9A-Fa-f]{64}")
 class Ed25519Key:
     """A pair of keys, or the public one alone, which can't sign."""
 
-    __slots__ = ("_prefix", "_private", "_public", "_read", "_write")
+    __slots__ = ("_private", "_public", "_read", "_write", "prefix")
 
     def __init__(self, secret: str, encoding: str, prefix: bytes) -> None:
         self._private = _private(secret) if secret.startswith(PRIVATE) else None
         self._public = self._private.public_key() if self._private else _public(secret)
-        self._write, self._read, self._prefix = WRITTEN[encoding], READ[encoding], prefix
+        self._write, self._read, self.prefix = WRITTEN[encoding], READ[encoding], prefix
 
     def prove(self, content: bytes) -> bytes:
         """Answer the prefix and the signature; ValueError without a private key."""
         if self._private is None:
             raise ValueError(f"a public key can't sign; expected {_TO_SIGN}")
-        return self._prefix + self._write(self._private.sign(content))
+        return self.prefix + self._write(self._private.sign(content))
 
     def fits(self, content: bytes, proofs: Sequence[bytes]) -> bool:
         """Check each proof that could be a signature."""
-        signatures = [self._signature(proof) for proof in proofs if proof.startswith(self._prefix)]
+        signatures = [self._signature(proof) for proof in proofs if proof.startswith(self.prefix)]
         return any(self._is_good(each, content) for each in [each for each in signatures if each][:MOST_PROOFS])
 
     def _signature(self, proof: bytes) -> bytes | None:
         try:
-            signature = self._read(proof[len(self._prefix) :])
+            signature = self._read(proof[len(self.prefix) :])
         except ValueError:
             return None
         return signature if len(signature) == SIGNATURE_BYTES else None

@@ -21,6 +21,9 @@ _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 class Key(Protocol):
     """What a secret is to its scheme."""
 
+    prefix: bytes
+    """What its proofs begin with."""
+
     def prove(self, content: bytes) -> bytes:
         """Answer the proof of some content, as it is written; ValueError where this key can only check."""
         ...
@@ -56,7 +59,7 @@ WRITTEN: Final[Mapping[str, Write]] = {"base64": base64, "hex": hexadecimal}
 class HmacKey:
     """Proves by an HMAC (RFC 2104), in half the time of hmac.digest, since what the key alone decides is kept."""
 
-    __slots__ = ("_inner", "_outer", "_prefix", "_write")
+    __slots__ = ("_inner", "_outer", "_write", "prefix")
 
     def __init__(self, key: bytes, algorithm: str, write: Write, prefix: bytes) -> None:
         size = hashlib.new(algorithm).block_size
@@ -64,14 +67,14 @@ class HmacKey:
         self._inner = hashlib.new(algorithm, block.translate(_INNER))
         self._outer = hashlib.new(algorithm, block.translate(_OUTER))
         self._write = write
-        self._prefix = prefix
+        self.prefix = prefix
 
     def prove(self, content: bytes) -> bytes:
         """Answer the prefix and the HMAC."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(content)
         outer.update(inner.digest())
-        return self._prefix + self._write(outer.digest())
+        return self.prefix + self._write(outer.digest())
 
     def fits(self, content: bytes, proofs: Sequence[bytes]) -> bool:
         """Compare with each proof in constant time."""
@@ -81,13 +84,14 @@ class HmacKey:
 class ShownKey:
     """Proves by showing the key itself: the caller knows it, and the body is unprotected."""
 
-    __slots__ = ("_shown",)
+    __slots__ = ("_shown", "prefix")
 
-    def __init__(self, shown: bytes) -> None:
-        self._shown = shown
+    def __init__(self, shown: bytes, prefix: bytes) -> None:
+        self._shown = prefix + shown
+        self.prefix = prefix
 
     def prove(self, content: bytes) -> bytes:  # noqa: ARG002 - it vouches for no content
-        """Answer the key."""
+        """Answer the prefix and the key."""
         return self._shown
 
     def fits(self, content: bytes, proofs: Sequence[bytes]) -> bool:  # noqa: ARG002 - as above
@@ -133,7 +137,7 @@ def hmac_keys(
 
 def shown_keys(decode: Decode, prefix: bytes = b"") -> MakeKey:
     """Make keys that are shown, behind a prefix."""
-    return kept(SharedKeys(decode, lambda shown: ShownKey(prefix + shown)))
+    return kept(SharedKeys(decode, lambda shown: ShownKey(shown, prefix)))
 
 
 def shared_keys(make: MakeKey) -> SharedKeys | None:

@@ -81,6 +81,11 @@ class MessageSignatures(Scheme):
             covered = []
         return self.names.union(name for name in covered if isinstance(name, str) and name in headers)
 
+    @property
+    def timed(self) -> bool:
+        """Whether a request says when it was sent: by the parameter `created`."""
+        return True
+
     def sign(
         self,
         secrets: Sequence[str],

@@ -136,6 +136,14 @@ class Scheme:
         """Answer where a request to `url` is sent and what it signs, which is the same unless a scheme adds to it."""
         return url
 
+    def check_address(self, url: str) -> None:
+        """Return where requests to this address can be signed; ValueError says why they never can."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether a request says when it was sent, and can grow too old."""
+        return self.timestamp is not None
+
     def sign(
         self,
         secrets: Sequence[str],
@@ -190,6 +198,8 @@ class Scheme:
             raise SignatureError(Reason.NO_SECRET, f"no secret to verify with, for the scheme {self.name}")
         if url is None and URL in self.signed:
             raise self._missing(secrets)
+        for secret in secrets:
+            self.key(secret)  # which is kept: a secret that can't be used is told of first, whatever came
         collected = collect(headers)
         row = self if self.otherwise is None else self.form(collected)
         return row.judge(secrets, collected, body, now, tolerance, url or "", method)
@@ -215,6 +225,7 @@ class Scheme:
             for content in contents:
                 good |= self.key(secret).fits(content, entries)  # each, always
         if not good:
+            self._expect_prefix(secrets, entries)
             raise self._mismatch(len(secrets))
         sent_at = None
         if self.timestamp is not None:
@@ -316,6 +327,13 @@ class Scheme:
         if _DIGITS.fullmatch(stamp) is None:
             raise _no_number(name)
         return stamp
+
+    def _expect_prefix(self, secrets: Sequence[str], entries: Sequence[bytes]) -> None:
+        prefixes = sorted({self.key(secret).prefix for secret in secrets})
+        if not any(entry.startswith(tuple(prefixes)) for entry in entries):
+            expected = " or ".join(f'"{prefix.decode()}"' for prefix in prefixes)
+            detail = f"{self.header} holds nothing of the scheme {self.name}: expected what begins with {expected}"
+            raise SignatureError(Reason.SIGNATURE_MISMATCH, detail)
 
     def _mismatch(self, count: int) -> SignatureError:
         return SignatureError(

@@ -32,6 +32,11 @@ class Twilio(Scheme):
         query = f"{parts.query}&" if parts.query else ""
         return parts._replace(query=f"{query}{DIGEST}={sha256(body).hexdigest()}").geturl()
 
+    def check_address(self, url: str) -> None:
+        """Refuse an address that holds the digest of one body already, and so fits no other."""
+        if DIGEST in parse_qs(urlsplit(url).query, keep_blank_values=True):
+            raise ValueError(f"expected an address without {DIGEST}: the scheme twilio adds it itself")
+
     def reads(self, headers: Collected) -> frozenset[str]:
         """Name the headers, in lower case, that a request may be judged by, or named."""
         return Scheme.reads(self, headers) | {"content-type"}

@@ -11,10 +11,11 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from hookd.attempt import check_format, check_header
 from hookd.egress import Guard, check_url
 from hookd.errors import Fault, InvalidInput
-from hookd.model import Endpoint, EndpointState
+from hookd.model import Endpoint, EndpointState, Origin, PreviousSecret
 from hookd.policy.declare import DEEPEST
-from hookd.signing import Scheme, generate_secret, scheme
-from hookd.units import format_duration, format_rate
+from hookd.policy.match import EVERYTHING, matches
+from hookd.signing import TOKEN, Scheme, generate_secret, scheme
+from hookd.units import format_duration, format_rate, format_time
 from hookd.web.call import Site
 from hookd.web.fields import Body, Filter, Metadata, Patterns, Rate, Retry, Tenant, Text, Timeout, Token, at_most, check
 from hookd.web.problems import pointer
@@ -23,6 +24,7 @@ Json = Mapping[str, object]
 
 EXAMPLE = generate_secret(bytes)
 """What a fresh secret looks like; some schemes can't sign with such a one."""
+UNUSED = "the scheme token shows the endpoint's token, and no secret"
 MASK = "***"
 """Stands where a token or the value of a header is not shown."""
 LONGEST_NAME = 256
@@ -60,11 +62,11 @@ Headers = Annotated[
 class Definition(Body):
     """What the owner of an endpoint may write at any time. Null, or nothing, means the default."""
 
-    url: Text
-    event_types: Patterns = ("*",)
-    description: Annotated[Text, Field(max_length=1000)] = ""
-    token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False)
     scheme: Text = "standard"
+    url: Text
+    event_types: Patterns = (EVERYTHING,)
+    description: Annotated[Text, Field(max_length=1000)] = ""
+    token: Annotated[Token, AfterValidator(_unmasked)] | None = Field(None, repr=False, validate_default=True)
     format: Format = "plain"
     headers: Headers = Field({}, repr=False)
     filter: Filter | None = None
@@ -81,15 +83,35 @@ class Definition(Body):
         rules = _rules(info)
         if "scheme" in rules.named:
             scheme(name, schemes=rules.schemes)
-        if name == "token" and "token" in info.data and info.data["token"] is None:
-            raise ValueError('the scheme token shows the endpoint\'s "token"; expected one')
         return name
 
     @field_validator("url")
     @classmethod
     def _dialable(cls, url: str, info: ValidationInfo) -> str:
         rules = _rules(info)
-        return url if rules.guard is None or "url" not in rules.named else check_url(url, rules.guard)
+        if rules.guard is not None and "url" in rules.named:
+            url = check_url(url, rules.guard)
+        row = rules.schemes.get(info.data.get("scheme", ""))
+        if row is not None and not rules.named.isdisjoint(("url", "scheme")):
+            row.check_address(url)
+        return url
+
+    @field_validator("token")
+    @classmethod
+    def _shown(cls, token: str | None, info: ValidationInfo) -> str | None:
+        is_judged = not _rules(info).named.isdisjoint(("token", "scheme"))
+        if token is None and is_judged and info.data.get("scheme") == TOKEN.name:
+            raise ValueError("is required: the scheme token shows it")
+        return token
+
+    @field_validator("filter")
+    @classmethod
+    def _met(cls, text: str | None, info: ValidationInfo) -> str | None:
+        types = [] if text is None else msgspec.json.decode(text).get("type", [])
+        patterns = info.data.get("event_types", (EVERYTHING,))
+        if types and not any(isinstance(each, dict) or matches(patterns, each, Origin.PUBLISHED) for each in types):
+            raise ValueError("nothing can pass: its type is none of event_types")
+        return text
 
     @field_validator("headers")
     @classmethod
@@ -112,6 +134,8 @@ class NewEndpoint(Definition):
     @field_validator("secret")
     @classmethod
     def _suits(cls, secret: str | None, info: ValidationInfo) -> str | None:
+        if secret is not None and info.data.get("scheme") == TOKEN.name:
+            raise ValueError(f"{UNUSED}; take this out")
         if "scheme" in info.data:
             expect_signer(_rules(info).schemes[info.data["scheme"]], secret)
         return secret
@@ -150,7 +174,7 @@ def changed(endpoint: Endpoint, patch: Json, site: Site, now: int) -> Endpoint:
     values = _checkable(definition(endpoint), patch, ChangedEndpoint)
     after = check(ChangedEndpoint, values, Rules(site.guard, site.schemes, patch.keys()))
     if "scheme" in patch:
-        endpoint = _suited(endpoint, site.schemes[after.scheme])
+        _expect_secrets(site.schemes[after.scheme], endpoint, now)
     fields = {name: getattr(after, name) for name in Definition.model_fields}
     return in_state(replace(endpoint, **fields, updated_at=now), after.state, now)
 
@@ -212,19 +236,32 @@ def expect_signer(row: Scheme, secret: str | None) -> None:
         raise ValueError(f"is required: {error}" if secret is None else str(error)) from None
 
 
-def _suited(endpoint: Endpoint, row: Scheme) -> Endpoint:
-    """Answer the endpoint without the earlier secrets that its next scheme can't sign with; the present one has to."""
+def shown_secret(endpoint: Endpoint) -> str | None:
+    """Answer the secret that signs; None where none does, and one is merely kept for the schemes that want it."""
+    return None if endpoint.scheme == TOKEN.name else endpoint.secret
+
+
+def signing(endpoint: Endpoint, now: int) -> tuple[PreviousSecret, ...]:
+    """Answer the earlier secrets that still sign."""
+    return tuple(old for old in endpoint.previous_secrets if old.expires_at > now)
+
+
+def _expect_secrets(row: Scheme, endpoint: Endpoint, now: int) -> None:
+    """Refuse a scheme that the secret does not suit, or by which an earlier one would end before its time."""
     try:
-        expect_signer(row, endpoint.secret)
+        if row is not TOKEN:
+            expect_signer(row, endpoint.secret)
     except ValueError as error:
         detail = f"the endpoint's secret does not suit it; rotate that, with this scheme in the same call: {error}"
         raise InvalidInput(Fault(pointer("scheme"), detail)) from None
-    return replace(
-        endpoint, previous_secrets=tuple(old for old in endpoint.previous_secrets if _suits(row, old.secret))
-    )
+    earlier = signing(endpoint, now)
+    if not all(row.several and _can_sign(row, old.secret) for old in earlier):
+        until = format_time(max(old.expires_at for old in earlier))
+        detail = f"it can't carry the earlier secrets, which sign until {until}: wait, or rotate with an overlap of 0s"
+        raise InvalidInput(Fault(pointer("scheme"), detail))
 
 
-def _suits(row: Scheme, secret: str) -> bool:
+def _can_sign(row: Scheme, secret: str) -> bool:
     try:
         expect_signer(row, secret)
     except ValueError:

@@ -8,17 +8,17 @@ from hookd.model import Breaker, Endpoint, EndpointState
 from hookd.signing import generate_secret
 from hookd.web.answers import Document, answer, attempt_document, endpoint_document
 from hookd.web.call import Call
-from hookd.web.definition import NewEndpoint, changed, new_endpoint
+from hookd.web.definition import NewEndpoint, changed, new_endpoint, shown_secret
 from hookd.web.fields import check
 from hookd.web.page import answer_page, page_of
 from hookd.web.rotation import Rotation, rotated, secrets_document
 
 
 async def create(call: Call) -> web.Response:
-    """Make an endpoint; 201 with its secret, which is shown here, at its secret, and nowhere else."""
+    """Make an endpoint; 201 with its secret, if it has one, which is shown here, at its secret, and nowhere else."""
     wanted = new_endpoint(await call.values(), call.site)
     endpoint = await store(call, wanted)
-    document = endpoint_document(endpoint, call.services.clock()) | {"secret": endpoint.secret}
+    document = endpoint_document(endpoint, call.services.clock()) | {"secret": shown_secret(endpoint)}
     return answer(document, HTTPStatus.CREATED, {"Location": f"/api/v1/endpoints/{endpoint.id}"})
 
 

@@ -83,7 +83,8 @@ def _expect_within(allowed: Networks, request: web.Request, source: Source, site
     address = caller(request.remote or "", request.headers.getall(FORWARDED_FOR, ()), site.proxies)
     if address is None or not is_within(address, allowed):
         services.receiver.count(source, "forbidden")
-        raise RequestError(HTTPStatus.FORBIDDEN, f"{address or 'an unknown address'} may not call here")
+        detail = f"{address or 'an unknown address'} may not call here"
+        raise RequestError(HTTPStatus.FORBIDDEN, detail, source=source.name)
 
 
 def content_type_of(said: str | None) -> str:

@@ -38,12 +38,15 @@ log = logging.getLogger(__name__)
 
 
 class RequestError(HookdError):
-    """A request that HTTP itself has a word for: a status, one line of detail, and headers."""
+    """A request that HTTP itself has a word for: a status, one line of detail, headers, and more for the log."""
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, **about: object
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.headers = headers
+        self.about = about
 
 
 def unreadable(detail: str) -> RequestError:
@@ -140,7 +143,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except HookdError as error:
         if isinstance(error, RequestError) and error.status in UNWELCOME:
-            note_refusal(error.status, str(error), **_about(request))
+            note_refusal(error.status, str(error), **error.about, **_about(request))
         return problem_of(error)
     except web.HTTPException as error:
         return _problem_of_aiohttp(error)

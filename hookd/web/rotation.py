@@ -8,10 +8,10 @@ from pydantic import Field
 
 from hookd.errors import Conflict, Fault, InvalidInput
 from hookd.model import Endpoint, PreviousSecret
-from hookd.signing import Scheme, public_of, scheme
+from hookd.signing import TOKEN, Scheme, public_of, scheme
 from hookd.units import DURATIONS, format_time
 from hookd.web.call import Site
-from hookd.web.definition import changed, expect_signer
+from hookd.web.definition import UNUSED, changed, expect_signer, shown_secret, signing
 from hookd.web.fields import Body, Overlap, Text
 from hookd.web.problems import pointer
 
@@ -35,6 +35,8 @@ class Rotation(Body):
 def rotated(endpoint: Endpoint, rotation: Rotation, fresh: str, site: Site, now: int) -> Endpoint:
     """Answer the endpoint with its next secret; without an overlap every earlier one ends at once."""
     row = _scheme(endpoint, rotation.scheme, site.schemes)
+    if row is TOKEN:
+        raise InvalidInput(Fault(pointer("token"), f'{UNUSED}: change the token by a PATCH of {{"token": …}}'))
     following = fresh if rotation.secret is None else rotation.secret
     _expect_another(endpoint, row, rotation.secret, following)
     is_moved = row.name != endpoint.scheme
@@ -46,16 +48,11 @@ def rotated(endpoint: Endpoint, rotation: Rotation, fresh: str, site: Site, now:
     return changed(after, {"scheme": row.name}, site, now) if is_moved else after
 
 
-def signing(endpoint: Endpoint, now: int) -> tuple[PreviousSecret, ...]:
-    """Answer the earlier secrets that still sign."""
-    return tuple(old for old in endpoint.previous_secrets if old.expires_at > now)
-
-
 def secrets_document(endpoint: Endpoint, now: int) -> dict[str, object]:
-    """Show an endpoint's secrets: the one that signs, its public key if it has one, and the earlier ones in use."""
+    """Show an endpoint's secrets: the one that signs, if any, its public key if it has one, the earlier ones in use."""
     previous = [{"secret": old.secret, "expires_at": format_time(old.expires_at)} for old in signing(endpoint, now)]
-    public = public_of(endpoint.secret)
-    shown: dict[str, object] = {"secret": endpoint.secret, "previous": previous}
+    public = public_of(shown_secret(endpoint) or "")
+    shown: dict[str, object] = {"secret": shown_secret(endpoint), "previous": previous}
     return shown if public is None else shown | {"public_key": public}
 
 

@@ -1,6 +1,7 @@
 """The real commands `sign`, `verify` and `token`, each in a process of its own."""
 
 import hashlib
+import hmac
 import io
 import os
 import subprocess
@@ -65,13 +66,13 @@ def test_the_address_and_the_type_of_schemes_that_have_them(scheme: str, printed
     if scheme != "github":
         options[-1] += "c"
         assert refused(run("verify", *options, *as_options(headers)), 1).startswith("hookd: signature_mismatch: ")
-        assert "expected its url" in refused(run("sign", "--scheme", scheme, "--secret", "sesame"), 2)
+        assert "expected --url" in refused(run("sign", "--scheme", scheme, "--secret", "sesame"), 2)
 
 
 def test_what_is_no_address_is_one_line() -> None:
     options = ["--scheme", "twilio", "--secret", "sesame", "--url", "https://h:99999/a"]
     for arguments in (["sign", *options], ["verify", *options, "--header", "X-Twilio-Signature: a"]):
-        assert "url: expected a whole address" in refused(run(*arguments), 2)
+        assert "expected the whole address" in refused(run(*arguments), 2)
 
 
 def test_a_secret_of_the_environment_and_a_rotation() -> None:
@@ -91,6 +92,22 @@ def test_a_secret_of_the_environment_and_a_rotation() -> None:
         KEY=SECRET,
     )
     assert verified.stdout == b"a\n"
+
+
+def test_a_scheme_of_the_configuration_signs_and_verifies(tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text('[schemes.acme]\nheader = "X-Acme"\nprefix = "v1="\nid = "header:X-Acme-Id"\n')
+    options = ["--scheme", "acme", "--secret", "sesame"]
+    told = refused(run("sign", *options, HOOKD_CONFIG=os.devnull), 2)
+    assert "expected a scheme of standard, " in told
+    for chosen, named in ((["--config", str(config)], ""), ([], str(config))):
+        signed = run("sign", *options, *chosen, "--id", "evt_1", HOOKD_CONFIG=named)
+        headers = dict(line.split(": ") for line in signed.stdout.decode().splitlines())
+        assert headers == {"X-Acme-Id": "evt_1", "X-Acme": "v1=" + hmac.digest(b"sesame", BODY, "sha256").hex()}
+        assert run("verify", *options, *chosen, *as_options(headers), HOOKD_CONFIG=named).stdout == b"evt_1\n"
+        spoilt = [*as_options(headers), "--explain"]
+        told = refused(run("verify", *options, *chosen, *spoilt, body=BODY + b" ", HOOKD_CONFIG=named), 1)
+        assert "signature_mismatch" in told
 
 
 def test_verify_says_why_not() -> None:
@@ -135,6 +152,12 @@ def test_a_token_has_no_id_to_print() -> None:
         (["verify", "--scheme", "token", "--secret", "x", "--header", "no colon"], "Name: value"),
         (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--tolerance", "5"], "5m"),
         (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--explained"], "--explained"),
+        (["verify", "--scheme", "slack", "--secret", "x", "--header", "a: b", "--tolerance", "50000d"], "36500d"),
+        (["verify", "--scheme", "github", "--secret", "x", "--header", "a: b", "--tolerance", "5m"], "no timestamp"),
+        (["verify", "--scheme", "square", "--secret", "x", "--header", "a: b"], "expected --url"),
+        (["sign", "--scheme", "rfc9421", "--secret", "x"], "expected --url"),
+        (["sign", "--scheme", "square", "--secret", "x", "--url", "example.com/hook"], "https://example.com/hook"),
+        (["sign", "--scheme", "acme", "--secret", "x", "--config", "/nowhere/config.toml"], "/nowhere/config.toml"),
         (["token", "--name", 'a"b'], "--name"),
         (["token", "--scope", "all"], "publish"),
         (["token", "--tenant", ""], "printable"),

@@ -263,7 +263,7 @@ async def test_send_says_id_deliveries_and_note(daemon: Daemon, receiver: Receiv
     assert [request.body for request in receiver.requests] == [b"{}"]
     alone = await hookd("send", "send.nobody", "--wait", url=daemon.url)
     assert re.fullmatch(r"evt_\w+  0 deliveries", alone.lines[0])
-    assert "no endpoint subscribes to send.nobody" in alone.lines[1]
+    assert "no endpoint or handler subscribes to send.nobody" in alone.lines[1]
     assert alone.status == 0
 
 

@@ -65,7 +65,6 @@ name = "shop"
 path = "/hooks/shop"
 scheme = "token"
 secrets = ["old", "new"]
-tolerance = "1m"
 header = "X-Shop-Token"
 id = "header:X-Shop-Id"
 type = "body:event.type"
@@ -151,7 +150,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             path="/hooks/shop",
             scheme="token",
             secrets=("old", "new"),
-            tolerance=MINUTE,
+            tolerance=None,
             header="X-Shop-Token",
             id=Field("header", "X-Shop-Id"),
             type=Field("body", "event.type"),
@@ -172,6 +171,19 @@ def test_what_a_source_does_not_say_is_its_schemes(tmp_path: Path) -> None:
     for source in (token, standard):
         assert (source.header, source.id, source.type, source.tolerance, source.reply) == (None,) * 5
         assert (source.max_body, source.refuse) == (2 << 20, "unauthorized")
+
+
+def test_the_tolerance_is_of_schemes_with_a_timestamp(tmp_path: Path) -> None:
+    [source] = settings(tmp_path, STANDARD + 'tolerance = "1m"\n').sources
+    assert source.tolerance == MINUTE
+    told = faults(tmp_path, SOURCE + 'tolerance = "1m"\n')
+    assert told == {"sources[0].tolerance": "the scheme token has no timestamp; take it out"}
+
+
+def test_what_is_unknown_of_a_secret_is_named_unless_it_may_be_one(tmp_path: Path) -> None:
+    for name, told in (("envv", "envv is unknown; expected a string"), ("whsec_7Q", "expected a string")):
+        found = faults(tmp_path, SOURCE.replace('"s3cret"', f'{{ {name} = "X" }}'))
+        assert found["sources[0].secrets[0]"].startswith(told)
 
 
 def test_cloud_events_name_themselves(tmp_path: Path) -> None:
@@ -284,6 +296,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         (SOURCE.replace('"token"', '"stripe9"'), "sources[0].scheme"),
         (SOURCE + "id = 'query:id'", "sources[0].id"),
         (STANDARD + "header = 'X'", "sources[0].header"),
+        (STANDARD + "tolerance = '3651d'", "sources[0].tolerance"),
         ("[server]\nproxies = 'loopback'", "server.proxies"),
         ("[server]\nproxies = ['proxy.example']", "server.proxies[0]"),
         (SOURCE + "allow = []", "sources[0].allow"),

@@ -220,3 +220,21 @@ def test_a_key_signs_as_the_standard_library_does_however_often(
     begun = HmacKey(key, algorithm, bytes, b"")
     for content in contents:
         assert begun.prove(content) == hmac.digest(key, content, algorithm)
+
+
+@pytest.mark.parametrize(
+    ("name", "secret", "value", "told"),
+    [
+        ("github", "sesame", "garbage", '"sha256="'),
+        ("github", "sesame", "sha1=00", '"sha256="'),
+        ("standard", SECRET, "v2,AAAA v1=AAAA", '"v1,"'),
+        ("basic", "user:password", "Bearer abc", '"Basic "'),
+    ],
+)
+def test_what_a_proof_should_begin_with_is_told(name: str, secret: str, value: str, told: str) -> None:
+    row = scheme(name)
+    headers = row.sign([secret], b"{}", "evt_1", 1_700_000_000) | {row.header: value}
+    with pytest.raises(SignatureError) as caught:
+        row.verify([secret], headers, b"{}", 1_700_000_000_000)
+    assert caught.value.reason is Reason.SIGNATURE_MISMATCH
+    assert str(caught.value).endswith(f"expected what begins with {told}")

@@ -64,7 +64,7 @@ async def test_an_endpoint_is_made_as_it_was_asked_for_and_shows_no_secret(stand
         "description": "Überweisung",
         "tenant": "acme",
         "token": "token-text",
-        "scheme": "token",
+        "scheme": "github",
         "format": "standard",
         "secret": "secret-text",
         "headers": {"Authorization": "Basic header-text"},
@@ -231,7 +231,7 @@ async def test_a_patch_leaves_alone_a_url_that_could_not_be_registered_any_more(
 
 
 async def test_a_scheme_that_the_secret_does_not_suit_is_refused(stand: Stand) -> None:
-    made = await stand.endpoint(scheme="token", token="t", secret="plain")
+    made = await stand.endpoint(scheme="github", secret="plain")
     told = await stand.call("PATCH", f"{PATH}/{made['id']}", {"scheme": "standard"})
     assert (told.status, told.pointers) == (422, ["#/scheme"])
     assert "plain" not in told.text
@@ -239,10 +239,56 @@ async def test_a_scheme_that_the_secret_does_not_suit_is_refused(stand: Stand) -
 
 async def test_the_scheme_token_needs_a_token(stand: Stand) -> None:
     told = await stand.call("POST", PATH, {"url": "http://127.0.0.1:9/", "scheme": "token"})
-    assert (told.status, told.pointers) == (422, ["#/scheme"])
-    made = await stand.endpoint(scheme="token", token="t", secret="plain")
+    assert (told.status, told.pointers) == (422, ["#/token"])
+    made = await stand.endpoint(scheme="token", token="t")
     told = await stand.call("PATCH", f"{PATH}/{made['id']}", {"token": None})
-    assert (told.status, told.pointers) == (422, ["#/scheme"])
+    assert (told.status, told.pointers) == (422, ["#/token"])
+
+
+async def test_the_scheme_token_has_no_secret(stand: Stand) -> None:
+    asked = {"url": "http://127.0.0.1:9/", "scheme": "token", "token": "t"}
+    told = await stand.call("POST", PATH, {**asked, "secret": "s"})
+    assert (told.status, told.pointers) == (422, ["#/secret"])
+    made = await stand.endpoint(scheme="token", token="t")
+    path = f"{PATH}/{made['id']}"
+    nothing: dict[str, Any] = {"secret": None, "previous": []}
+    assert made["secret"] is None
+    assert (await stand.call("GET", path + "/secret")).json == nothing
+    for body in ({}, {"secret": "two"}):
+        told = await stand.call("POST", path + "/secret/rotate", body)
+        assert (told.status, told.pointers) == (422, ["#/token"])
+        assert "PATCH" in told.text
+    refused = await stand.call("PATCH", path, {"scheme": "basic"})
+    assert "rotate that, with this scheme in the same call" in refused.text
+        "rotate that, with this scheme in the same call" in (await stand.call("PATCH", path, {"scheme": "basic"})).text
+    )
+    assert (await stand.call("PATCH", path, {"scheme": None})).status == 200
+    assert (await stand.call("GET", path + "/secret")).json["secret"].startswith("whsec_")
+    assert (await stand.call("PATCH", path, {"scheme": "token"})).status == 200
+    assert (await stand.call("GET", path + "/secret")).json == nothing
+
+
+async def test_a_scheme_by_which_earlier_secrets_would_end_is_refused(stand: Stand) -> None:
+    path = f"{PATH}/{(await stand.endpoint(scheme='stripe', secret='plain'))['id']}"
+    asked = {"secret": "whsec_" + "A" * 32, "overlap": "1h"}
+    until = (await stand.call("POST", path + "/secret/rotate", asked)).json["previous"][0]["expires_at"]
+    for scheme in ("github", "token", "standard", None):  # one proof, none, and secrets of another kind
+        told = await stand.call("PATCH", path, {"scheme": scheme, "token": "t"})
+        assert (told.status, told.pointers) == (422, ["#/scheme"])
+        assert until in told.text
+    assert (await stand.call("PATCH", path, {"scheme": "paddle"})).status == 200
+    stand.clock[0] += DAY
+    assert (await stand.call("PATCH", path, {"scheme": "github"})).status == 200
+
+
+async def test_an_address_that_twilio_can_not_sign_is_refused(stand: Stand) -> None:
+    spoilt = "http://127.0.0.1:9/?a=b&bodySHA256=00"
+    told = await stand.call("POST", PATH, {"url": spoilt, "scheme": "twilio"})
+    assert (told.status, told.pointers) == (422, ["#/url"])
+    path = f"{PATH}/{(await stand.endpoint(url=spoilt))['id']}"
+    assert (await stand.call("PATCH", path, {"scheme": "twilio"})).pointers == ["#/url"]
+    path = f"{PATH}/{(await stand.endpoint(scheme='twilio'))['id']}"
+    assert (await stand.call("PATCH", path, {"url": spoilt})).pointers == ["#/url"]
 
 
 async def test_the_state_follows_the_patch(stand: Stand) -> None:
@@ -378,15 +424,6 @@ async def test_what_a_reload_made_of_headers_and_scheme_is_judged_where_they_are
     assert (await stand.call("PATCH", path, {"scheme": "acme"})).pointers == ["#/headers"]
 
 
-async def test_an_earlier_secret_that_does_not_suit_the_next_scheme_ends(stand: Stand) -> None:
-    path = f"{PATH}/{(await stand.endpoint(scheme='stripe', secret='text'))['id']}"
-    first = (await stand.call("POST", path + "/secret/rotate")).json["secret"]
-    await stand.call("POST", path + "/secret/rotate")
-    assert (await stand.call("PATCH", path, {"scheme": "standard"})).status == 200
-    shown = (await stand.call("GET", path + "/secret")).json
-    assert [old["secret"] for old in shown["previous"]] == [first]
-
-
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
@@ -394,7 +431,7 @@ async def test_an_earlier_secret_that_does_not_suit_the_next_scheme_ends(stand: 
         ({"scheme": "basic"}, ["#/secret"]),
         ({"scheme": "discord", "secret": "user:word"}, ["#/secret"]),
         ({"scheme": "acme"}, ["#/scheme"]),
-        ({"scheme": "token"}, ["#/scheme"]),
+        ({"scheme": "token"}, ["#/token"]),
         ({"scheme": "github"}, ["#/headers"]),
         ({"scheme": "svix", "overlap": "1h"}, ["#/overlap"]),
         ({"scheme": "standard", "overlap": "1h"}, []),
@@ -409,7 +446,7 @@ async def test_a_secret_and_a_scheme_change_together(stand: Stand, body: Any, po
 
 
 async def test_a_scheme_with_a_single_proof_allows_no_overlap(stand: Stand) -> None:
-    path = f"{PATH}/{(await stand.endpoint(scheme='token', token='t', secret='one'))['id']}/secret/rotate"
+    path = f"{PATH}/{(await stand.endpoint(scheme='github', secret='one'))['id']}/secret/rotate"
     told = await stand.call("POST", path, {"secret": "two", "overlap": "1h"})
     assert (told.status, told.pointers) == (422, ["#/overlap"])
     assert (await stand.call("POST", path, {"secret": "two"})).json == {"secret": "two", "previous": []}

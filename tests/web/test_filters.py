@@ -147,3 +147,15 @@ async def test_a_replay_queues_again_what_was_made_before_there_was_a_filter(sta
     told = await stand.call("POST", f"{PATH}/{made['id']}/replay", {"since": "1h"})
     assert told.json["deliveries"] == 1
     assert [(each["event"], each["status"]) for each in await got(stand)] == [(small["id"], "pending")]
+
+
+async def test_a_filter_whose_type_is_never_sent_is_refused(stand: Stand) -> None:
+    asked = {"url": "http://127.0.0.1:9/", "event_types": ["order.*", "user.created"]}
+    for types in (["invoice.paid"], ["order"], ["user.created.twice", "user"]):
+        told = await stand.call("POST", "/api/v1/endpoints", {**asked, "filter": {"type": types}})
+        assert (told.status, told.pointers) == (422, ["#/filter"])
+    for fitting in (["order.paid"], ["invoice.paid", "user.created"], [{"prefix": "x"}]):
+        made = await stand.endpoint(**asked, filter={"type": fitting})
+    path = f"/api/v1/endpoints/{made['id']}"
+    assert (await stand.call("PATCH", path, {"filter": {"type": ["invoice.paid"]}})).pointers == ["#/filter"]
+    assert (await stand.call("PATCH", path, {"event_types": None, "filter": {"type": ["a.b"]}})).status == 200

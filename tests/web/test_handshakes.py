@@ -100,7 +100,7 @@ async def test_discord_pings(stand: Stand) -> None:
 ASKED = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=sesame"
 
 
-async def test_meta_asks_whether_the_path_is_ours(stand: Stand) -> None:
+async def test_meta_asks_whether_the_path_is_ours(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
     use(stand, "meta", verify_token="sesame")
     answer = await stand.call("GET", f"/webhook?{ASKED}")
     assert (answer.status, answer.text) == (200, "1158201444")
@@ -115,6 +115,10 @@ async def test_meta_asks_whether_the_path_is_ours(stand: Stand) -> None:
     ):
         refused = await stand.call("GET", f"/webhook?{wrong}")
         assert (refused.status, refused.json) == (403, {"message": "token mismatch"})
+    logged = [vars(record)["fields"] for record in caplog.records if record.name == "hookd.handshake"]
+    assert {fields["source"] for fields in logged} == {"automator"}
+    word, mode = "hub.verify_token is another", "hub.mode is not subscribe, or there is no hub.challenge"
+    assert [fields["cause"].partition(": ")[2] for fields in logged] == [word, mode, mode, word, word, word]
     assert await events(stand) == []
 
 

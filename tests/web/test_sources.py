@@ -30,7 +30,8 @@ async def test_only_who_is_allowed_may_call(stand: Stand, caplog: pytest.LogCapt
         told = await stand.call("POST", SOURCE.path, {}, headers=TOKEN)
     assert (told.status, told.json["detail"]) == (403, "127.0.0.1 may not call here")
     (record,) = caplog.records
-    assert record.__dict__["fields"]["fault"] == "127.0.0.1 may not call here"
+    fields = record.__dict__["fields"]
+    assert (fields["fault"], fields["source"]) == ("127.0.0.1 may not call here", "automator")
     use(stand, allow=WITHIN)
     assert (await stand.call("POST", SOURCE.path, {}, headers=TOKEN)).status == 200
     assert stand.metrics.inbound_requests == Counter({("automator", "forbidden"): 1, ("automator", "accepted"): 1})
