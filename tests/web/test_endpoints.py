@@ -260,8 +260,6 @@ async def test_the_scheme_token_has_no_secret(stand: Stand) -> None:
         assert "PATCH" in told.text
     refused = await stand.call("PATCH", path, {"scheme": "basic"})
     assert "rotate that, with this scheme in the same call" in refused.text
-        "rotate that, with this scheme in the same call" in (await stand.call("PATCH", path, {"scheme": "basic"})).text
-    )
     assert (await stand.call("PATCH", path, {"scheme": None})).status == 200
     assert (await stand.call("GET", path + "/secret")).json["secret"].startswith("whsec_")
     assert (await stand.call("PATCH", path, {"scheme": "token"})).status == 200
