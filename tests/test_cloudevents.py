@@ -22,19 +22,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookd import cloudevents, sign
-from hookd.accept import Acceptor
 from hookd.cloudevents import Taken
 from hookd.errors import SignatureError, Unreadable
 from hookd.metrics import Metrics
 from hookd.model import EMPTY, Field, Source
 from hookd.receive import Receiver
-from hookd.rejections import Rejections
 from hookd.store import Accepted
 from tests import receivers
 from tests.daemons import LOOPBACK, Daemon
 from tests.nouns import SECRET
 from tests.store.stand import Stand, sqlite, stand_on
-from tests.test_receive import SIGNED, SOURCE, TOKEN
+from tests.test_receive import SIGNED, SOURCE, TOKEN, receiver_on
 from tests.web import stand as web
 
 GRID = replace(SOURCE, name="grid", format="cloudevents", id=None, type=None)
@@ -304,11 +302,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def receiver(stand: Stand, metrics: Metrics) -> Receiver:
-    def clock() -> int:
-        return stand.now
-
-    rejections = Rejections(stand.store, stand.ids, clock, most=5, longest_body=1000)
-    return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), rejections, metrics, clock)
+    return receiver_on(stand, metrics)
 
 
 async def repeated(

@@ -53,13 +53,19 @@ def metrics() -> Metrics:
     return Metrics()
 
 
-@pytest.fixture
-def receiver(stand: Stand, metrics: Metrics) -> Receiver:
+def receiver_on(stand: Stand, metrics: Metrics) -> Receiver:
+    """Make a receiver that keeps what it takes in, and a few of what it refuses, in a stand's store."""
+
     def clock() -> int:
         return stand.now
 
     rejections = Rejections(stand.store, stand.ids, clock, most=5, longest_body=1000)
     return Receiver(Acceptor(stand.store, metrics, clock, stand.ids), rejections, metrics, clock)
+
+
+@pytest.fixture
+def receiver(stand: Stand, metrics: Metrics) -> Receiver:
+    return receiver_on(stand, metrics)
 
 
 async def receive(
