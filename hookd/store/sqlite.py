@@ -10,14 +10,14 @@ from functools import lru_cache, partial
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeGuard, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeGuard, TypeVar
 
 import aiosqlite
 
 from hookd.errors import StartError
 from hookd.store.examine import damaged, examine
 from hookd.store.files import PRIVATE, is_damage, named, words
-from hookd.store.statement import Each, Insert, Many, Query, Row, Steps
+from hookd.store.statement import Alone, Each, Many, Query, Row, Statement, Steps
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -185,24 +185,34 @@ def _step(connection: sqlite3.Connection, number: int, sql: str) -> None:
 
 
 def perform(connection: sqlite3.Connection, steps: Steps[T]) -> T:
-    """Carry out the statements of a transaction, inside whatever transaction is open."""
-    answer: Any = None
+    """Carry out the statements of a transaction, inside whatever transaction is open.
+
+    An error that is none of the storage's is met by the transaction itself, at its statement.
+    """
+    step = partial(steps.send, None)
     while True:
         try:
-            statement = steps.send(answer)
+            statement = step()
         except StopIteration as stop:
             result: T = stop.value
             return result
-        answer = _execute(connection, statement)
+        try:
+            step = partial(steps.send, _execute(connection, statement))
+        except Exception as error:
+            if is_fault(error):
+                raise
+            step = partial(steps.throw, error)
 
 
-def _execute(connection: sqlite3.Connection, statement: Query | Many | Insert | Each) -> Sequence[Row] | range:
+def _execute(connection: sqlite3.Connection, statement: Statement) -> Sequence[Row] | range:
     if isinstance(statement, Query):
         return connection.execute(statement.sql, statement.parameters).fetchall()
     if isinstance(statement, Each):
         return [row for rows in _pieces(statement.rows) for row in _union(connection, statement, rows)]
     if isinstance(statement, Many):
         return [row for rows in _pieces(statement.rows) for row in _batch(connection, statement.sql, rows).fetchall()]
+    if isinstance(statement, Alone):  # as every transaction of a file is
+        return ()
     first = 0
     for rows in _pieces(statement.rows):
         last = _batch(connection, statement.sql, rows).lastrowid or 0

@@ -55,8 +55,24 @@ class Each:
     nothing: Row
 
 
+class Alone:
+    """From here on, the transaction has to be the only one: no other process carries one out beside it.
+
+    What a process knows of destinations, and decides by, does not change under it so.
+    """
+
+
+ALONE = Alone()
+
+
+class Again(Exception):
+    """The transaction is to be carried out once more, from its beginning: another process came in between."""
+
+
+Statement = Query | Many | Insert | Each | Alone
+
 T = TypeVar("T")
-Steps = Generator[Query | Many | Insert | Each, Any, T]
+Steps = Generator[Statement, Any, T]
 """A transaction, or a part of one, that answers a T."""
 
 

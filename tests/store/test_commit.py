@@ -16,7 +16,7 @@ from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.crash.waiting import until
 from tests.nouns import ENDPOINT
-from tests.store.stand import Stand, empty, fill
+from tests.store.stand import Stand, empty, file_of, fill
 
 
 class BrokenError(Exception):
@@ -107,11 +107,11 @@ async def test_places_are_given_back_where_a_claim_can_not_be_stored(stand: Stan
 
 async def _forbid(stand: Stand, what: str, message: str, how: str) -> None:
     sql = f"CREATE TEMP TRIGGER forbidden BEFORE {what} BEGIN SELECT RAISE({how}, {message}); END"
-    await stand.store._writer.run(lambda raw: raw.execute(sql))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute(sql))
 
 
 async def _permit(stand: Stand) -> None:
-    await stand.store._writer.run(lambda raw: raw.execute("DROP TRIGGER forbidden"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("DROP TRIGGER forbidden"))
 
 
 # The storage at fault.
@@ -168,7 +168,7 @@ async def test_a_fault_of_the_disk_is_no_fault_of_a_writer_beside_a_faulty_one(s
 
 async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(stand: Stand, tmp_path: Path) -> None:
     await stand.endpoint()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
     other = sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -183,10 +183,10 @@ async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(stand
 async def test_a_rolled_back_claim_leaves_no_trace(stand: Stand) -> None:
     await stand.endpoint()
     await stand.accept()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
     with pytest.raises(Unavailable):
         await stand.claim()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
     await stand.mended()
     assert stand.lanes.in_flight == 0
     assert [delivery.attempt_count for delivery in await stand.claim()] == [0]

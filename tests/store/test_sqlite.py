@@ -20,7 +20,7 @@ from hookd.store.sqlite import FileLock, _expand, _joined, _step, connect, migra
 from hookd.store.statement import Query, Steps, statements
 from hookd.store.vault import PLAIN
 from tests.nouns import ENDPOINT
-from tests.store.stand import Open, Stand, sqlite, stand_on
+from tests.store.stand import Open, Stand, file_of, sqlite, stand_on
 
 FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "prune", "record", "rejections", "replay")
 FRAGMENTS = {
@@ -266,7 +266,7 @@ async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand)
         names = ("journal_mode", "synchronous", "auto_vacuum")
         return [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    assert await stand.store._writer.run(pragmas) == ["wal", 2, 2]
+    assert await file_of(stand.store).writer.run(pragmas) == ["wal", 2, 2]
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -299,7 +299,7 @@ async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Pa
 async def test_what_could_not_be_looked_at_is_looked_at_again(stand: Stand, tmp_path: Path) -> None:
     await stand.endpoint()
     await stand.accept()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
     await stand.store.notice()
     with sqlite3.connect(tmp_path / "hookd.db", isolation_level=None) as other:
         other.execute("UPDATE outbox SET due_at = 7")
