@@ -25,6 +25,26 @@ REMEMBERED = 10_000
 log = logging.getLogger("hookd.store")
 
 
+class Share(Protocol):
+    """Which lanes are this process's to send to: all of them, unless others share the store."""
+
+    shared: bool
+    """Whether other processes may accept events beside this one."""
+
+    def owns(self, lane: str) -> bool:
+        """Say whether this process alone claims a lane's deliveries."""
+
+
+class Everything:
+    """The share of a process that has the store to itself."""
+
+    shared = False
+
+    def owns(self, lane: str) -> bool:  # noqa: ARG002 - a Share's signature
+        """Say yes."""
+        return True
+
+
 class Room(Protocol):
     """Who may be sent a delivery at once. Called on the store's thread alone."""
 
@@ -67,6 +87,12 @@ class Changes:
     """Lanes that were claimed from, and when they are due next, all of `due` considered."""
     unasked: list[str] = field(default_factory=list)
     """Lanes that were to be claimed from, and for which nothing was left."""
+    elsewhere: set[str] = field(default_factory=set)
+    """Lanes of other processes that have something due, or whose destination has changed."""
+    gained: frozenset[int] = frozenset()
+    """Slots whose lanes are this process's from now on."""
+    lost: frozenset[int] = frozenset()
+    """Slots whose lanes are so no more."""
     touched: set[str] = field(default_factory=set)
     """Lanes whose destination has changed, or of which something that is being sent is to stop."""
     disabled: dict[str, str] = field(default_factory=dict)
@@ -108,9 +134,13 @@ class Directory:
 
     def forget(self) -> None:
         """Read everything afresh: a transaction failed, or somebody else wrote."""
+        self.forget_endpoints()
+        self.tallies.clear()
+
+    def forget_endpoints(self) -> None:
+        """Read the endpoints afresh."""
         self._endpoints.clear()
         self._matches.clear()
-        self.tallies.clear()
 
     def put(self, endpoint: Endpoint) -> None:
         """Remember an endpoint as it now is."""
@@ -178,10 +208,13 @@ class Context:
     changes: Changes
     dedupe: int
     """How long dedupe keys are kept, in milliseconds."""
+    share: Share = field(default_factory=Everything)
 
     def take(self, destination: Destination) -> bool:
         """Take a place for one new delivery, where there is one."""
-        if self.room is None or self.sent_from(destination) != self.now or not self.room.take(destination, self.now):
+        if self.room is None or not self.share.owns(destination.id):
+            return False
+        if self.sent_from(destination) != self.now or not self.room.take(destination, self.now):
             return False
         self.changes.held.append(destination)
         return True
@@ -198,12 +231,21 @@ class Context:
         """Note that something waits for a destination, as soon as that may be sent to."""
         at = self.sent_from(destination)
         if at is not None:
-            self.changes.make_due(destination.id, at)
+            self.wake(destination.id, at)
+
+    def wake(self, lane: str, at: int) -> None:
+        """Note that a lane has a row due at `at` (epoch ms), for whoever it belongs to."""
+        if self.share.owns(lane):
+            self.changes.make_due(lane, at)
+        else:
+            self.changes.elsewhere.add(lane)
 
     def learn(self, destination: Destination) -> None:
         """Let what a destination now allows be effective at once."""
         self.changes.touch(destination.id)
-        if self.room is not None:
+        if not self.share.owns(destination.id):
+            self.changes.elsewhere.add(destination.id)
+        elif self.room is not None:
             self.room.learn(destination)
 
     def hold(self, destination: Destination, count: int) -> None:

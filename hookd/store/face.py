@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from hookd.errors import Unavailable
@@ -55,6 +55,10 @@ class Store(ABC):
         """Where claimed deliveries have room; None while nothing is to be claimed."""
         self.on_commit: Callable[[Committed], None] = lambda _: None
         """Called in commit order, in the event loop, before those who wait for the commit go on."""
+        self.busy: Callable[[], Iterable[str]] = tuple
+        """Names the lanes of which something is claimed or under way."""
+        self.on_lapse: Callable[[], object] = lambda: None
+        """Called when what is in flight may not go on, since another process may have taken it over."""
 
     def _begin(self) -> Context:
         changes = Changes()
@@ -70,6 +74,14 @@ class Store(ABC):
     def stop(self) -> None:
         """Let `run` end once all that is queued is on disk."""
         self._committer.stop()
+
+    def holds(self) -> bool:
+        """Say whether what was claimed may still be sent: no other process can have taken it over."""
+        return True
+
+    @abstractmethod
+    def retire(self) -> None:
+        """Claim nothing more: lanes may be another process's as soon as nothing of them is under way."""
 
     @property
     def fault(self) -> str | None:
@@ -127,7 +139,7 @@ class Store(ABC):
     async def recover(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Take up what a crash left in the middle, and note what is due; answer as `set_handlers` does."""
         self._directory.handlers = handlers
-        recover.tell(await self._write(recover.recover, None))
+        recover.tell(await self._write(recover.recover, 0))
         gone = await self._write(recover.orphans, None)
         await self._write(recover.arrange_handlers, None)
         await self._write(recover.scan, None)

@@ -29,6 +29,9 @@ class SingleStore(Store):
         if isinstance(fault, FileError):  # then nothing is to be written either
             self._committer.suffer(fault)
 
+    def retire(self) -> None:
+        """Nothing: there is nobody else."""
+
     async def notice(self) -> None:
         """See whether another process has written the file, and if so look for what is due."""
         version = await self._look(self._database.version())

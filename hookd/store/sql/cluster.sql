@@ -1,0 +1,66 @@
+-- Processes that share a PostgreSQL server: who lives, whose lanes are whose. PostgreSQL alone carries these out.
+
+-- First in every transaction: who I am, whether I still am, what has changed, and a number to ask the commit's fate by.
+-- name: enter
+SELECT pg_current_xact_id()::text, EXISTS (SELECT FROM hookd.processes WHERE number = :number),
+    (SELECT coalesce(max(version), 0) FROM hookd.changes);
+
+-- name: renew
+UPDATE hookd.processes SET expires_at = clock_timestamp() + :lease * interval '1 millisecond' WHERE number = :number;
+
+-- name: changed
+SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <= :newest;
+
+-- name: join
+INSERT INTO hookd.processes (name, expires_at)
+VALUES (:name, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number;
+
+-- After the server was away, nobody could renew: each has a whole lease to come back.
+-- name: expired
+SELECT number FROM hookd.processes
+WHERE expires_at < clock_timestamp() AND number <> :number
+    AND pg_postmaster_start_time() + :lease * interval '1 millisecond' < clock_timestamp();
+
+-- Not while a transaction of its own is under way, which holds the same lock.
+-- name: bury
+DELETE FROM hookd.processes
+WHERE number = :number AND expires_at < clock_timestamp() AND pg_try_advisory_xact_lock(:key, :number)
+RETURNING name;
+
+-- name: leave
+DELETE FROM hookd.processes WHERE number = :number;
+
+-- name: vacate
+UPDATE hookd.slots SET owner = NULL WHERE owner = :number;
+
+-- name: census
+SELECT (SELECT count(*) FROM hookd.processes), array_agg(coalesce(owner, 0) ORDER BY slot) FROM hookd.slots;
+
+-- name: gain
+UPDATE hookd.slots SET owner = :number WHERE slot IN (
+    SELECT slot FROM hookd.slots WHERE owner IS NULL ORDER BY slot LIMIT :most FOR UPDATE SKIP LOCKED)
+RETURNING slot;
+
+-- name: lose
+UPDATE hookd.slots AS mine SET owner = NULL FROM (VALUES :rows(integer, integer)) AS wanted
+WHERE mine.slot = wanted.column1 AND mine.owner = wanted.column2;
+
+-- name: forget_changes
+DELETE FROM hookd.changes WHERE at < clock_timestamp() - interval '1 hour';
+
+-- The attempt count tells one claim from an earlier one.
+-- name: still_ours
+SELECT outbox.sequence FROM (VALUES :rows(bigint, bigint)) AS wanted
+JOIN outbox ON outbox.sequence = wanted.column1
+WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2
+    AND outbox.owner = current_setting('hookd.process')::bigint
+FOR UPDATE OF outbox;
+
+-- name: take_in
+UPDATE outbox SET held = 1 FROM (VALUES :rows(text)) AS wanted
+WHERE outbox.endpoint = wanted.column1 AND outbox.status = 'pending' AND outbox.held = 2
+RETURNING outbox.endpoint, outbox.ordering_key;
+
+-- Lanes whose owner has yet to take something in.
+-- name: newcomers
+SELECT endpoint, min(due_at) FROM outbox WHERE status = 'pending' AND held = 2 GROUP BY endpoint;
