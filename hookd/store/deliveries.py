@@ -51,7 +51,7 @@ class DeliveryFilter:
 
 
 # Ids sort by time, so that the first row of a time is found through the index of the ids.
-_FIRST = "coalesce((SELECT sequence FROM outbox WHERE id >= {time} ORDER BY id LIMIT 1), 1 << 62)"
+_FIRST = "coalesce((SELECT sequence FROM outbox WHERE id >= {time} ORDER BY id LIMIT 1), 4611686018427387904)"
 
 # SQLite goes along a partial index only where the index's own condition stands in the query.
 OPEN = "outbox.status <> 'delivered'"

@@ -253,7 +253,7 @@ def _size(count: int) -> int:
 @lru_cache(maxsize=512)
 def _expand(sql: str, width: int, size: int) -> str:
     row = "(" + ", ".join("?" * width) + ")"
-    return re.sub(r":rows\b", ", ".join([row] * size), sql)
+    return re.sub(r":rows\([^)]*\)", ", ".join([row] * size), sql)
 
 
 def data_version(connection: sqlite3.Connection) -> int:

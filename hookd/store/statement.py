@@ -23,9 +23,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """One statement over many rows, at the place that says `:rows`; answered by its rows.
+    """One statement over many rows, at the place that says `:rows(TYPE, …)`; answered by its rows.
 
-    A whole batch is one step of the database, so that the thread that runs it gives up and re-takes the
+    The types are those of the columns, in PostgreSQL's words, for which SQLite has no use. A whole batch is one step of the database, so that the thread that runs it gives up and re-takes the
     interpreter's lock once, not once a row. The first column of a row is never NULL.
     """
 
@@ -80,7 +80,7 @@ class Statements:
     """The named statements of one .sql file, as attributes."""
 
     def __init__(self, text: str) -> None:
-        parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+        parts = re.split(r"^-- name: ([\w.]+)\n", text, flags=re.MULTILINE)
         self._sql = {name: sql.strip().rstrip(";") for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
     def __getattr__(self, name: str) -> str:
