@@ -39,7 +39,7 @@ UNREADABLE: Final = "unreadable"
 
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _SECRET: Final = re.compile(r"token|secret|passw|credential|api[-_]?key|session|auth", re.IGNORECASE)
-_SECRET_IN_QUERY: Final = re.compile(rf"((?<=[?&])[^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]*", re.IGNORECASE)
+_BETWEEN_PARAMETERS: Final = re.compile(r"([?&;])")
 
 log = logging.getLogger("hookd.rejections")
 
@@ -117,7 +117,14 @@ def kept_target(source: Source, row: Scheme, target: str) -> str:
     """Answer the target of a request that is kept, credentials masked; whole where it is signed, if it shows none."""
     if _repeats(target, source.secrets) or _repeats(unquote_plus(target), source.secrets):
         return MASK
-    return target if row.signs_url else _SECRET_IN_QUERY.sub(rf"\1{MASK}", target)
+    path, mark, query = target.partition("?")
+    return target if row.signs_url else path + mark + "".join(map(_masked, _BETWEEN_PARAMETERS.split(query)))
+
+
+def _masked(parameter: str) -> str:
+    """Answer a parameter of a query, without its value where that is a credential."""
+    name, equals, _ = parameter.partition("=")
+    return f"{name}={MASK}" if equals and _SECRET.search(unquote_plus(name)) else parameter
 
 
 def kept_headers(source: Source, row: Scheme, headers: Headers) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,7 @@ import pytest
 
 from hookd import sign
 from hookd.model import Field, Scope, Source
+from hookd.rejections import kept_target
 from hookd.signing import SCHEMES
 from tests.nouns import SECRET
 from tests.web.stand import MOST_REJECTIONS, NOW, SOURCE, Answer, Stand, token
@@ -289,6 +290,22 @@ async def test_a_secret_in_the_address_is_not_stored(stand: Stand) -> None:
     site(stand, replace(SHOP, scheme="square", url=URL))
     kept = (await rejections(stand))[0]
     assert "its address shows a secret" in (await accept(stand, kept["id"])).json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("a=1&user_token=hidden", "a=1&user_token=***"),
+        ("a=1;PASSWORD=hidden=hidden", "a=1;PASSWORD=***"),
+        ("a=1?session=hidden?b=2", "a=1?session=***?b=2"),
+        ("pass%77ord=hidden", "pass%77ord=***"),
+        ("token", "token"),
+        ("?token" * 20_000, "?token" * 20_000),
+    ],
+    ids=["at the end", "in capitals", "behind another ?", "escaped", "without a value", "very long"],
+)
+def test_a_credential_in_a_query_is_masked_in_one_pass_over_it(query: str, kept: str) -> None:
+    assert kept_target(SHOP, SCHEMES["standard"], f"/from/shop?{query}") == f"/from/shop?{kept}"
 
 
 async def test_a_credential_that_is_signed_is_not_stored(stand: Stand) -> None:
