@@ -7,15 +7,16 @@ is not kept, and each source has its own share.
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from hookd.errors import SignatureError, Unavailable, Unreadable
 from hookd.ids import IdFactory
 from hookd.model import Clock, Rejection, Source
 from hookd.signing import Headers, Scheme, collect
 from hookd.signing.headers import Collected
+from hookd.signing.keys import PREFIX
 from hookd.signing.repairs import alike
 from hookd.store import Store
 
@@ -38,7 +39,7 @@ UNREADABLE: Final = "unreadable"
 """The reason of what is authentic, and can't be read."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-_SECRET: Final = re.compile(r"token|secret|passw|credential|api[-_]?key|session|auth", re.IGNORECASE)
+_SECRET: Final = re.compile(r"token|secret|passw|credential|key|session|auth", re.IGNORECASE)
 _BETWEEN_PARAMETERS: Final = re.compile(r"([?&;])")
 
 log = logging.getLogger("hookd.rejections")
@@ -115,7 +116,7 @@ class Rejections:
 
 def kept_target(source: Source, row: Scheme, target: str) -> str:
     """Answer the target of a request that is kept, credentials masked; whole where it is signed, if it shows none."""
-    if _repeats(target, source.secrets) or _repeats(unquote_plus(target), source.secrets):
+    if repeats(target, source.secrets):
         return MASK
     path, mark, query = target.partition("?")
     return target if row.signs_url else path + mark + "".join(map(_masked, _BETWEEN_PARAMETERS.split(query)))
@@ -135,11 +136,18 @@ def kept_headers(source: Source, row: Scheme, headers: Headers) -> tuple[tuple[s
     kept: list[tuple[str, str]] = []
     left = LONGEST_HEADERS
     for name, values in sorted(collected.items(), key=lambda item: item[0] not in needed):
-        shown = [MASK if name in secret or _repeats(value, source.secrets) else value for value in values]
+        shown = [MASK if name in secret or repeats(value, source.secrets) else value for value in values]
         left -= sum(len(name) + len(value) for value in shown)
         if left >= 0 or name in needed:
             kept += [(name, value) for value in shown]
     return tuple(kept)
+
+
+def repeats(text: str, secrets: Iterable[str]) -> bool:
+    """Say whether a text shows one of these secrets, with its prefix or without, as it is or escaped (RFC 3986)."""
+    texts = {text, unquote(text), unquote_plus(text)}
+    spellings = {spelling for secret in secrets for spelling in (secret, secret.removeprefix(PREFIX))}
+    return any(spelling in each for each in texts for spelling in spellings if len(spelling) >= SHORTEST_MASKED)
 
 
 def hindrance(source: Source, row: Scheme, rejection: Rejection) -> str | None:
@@ -173,7 +181,3 @@ def _credentials(source: Source, row: Scheme, headers: Collected) -> set[str]:
     if not row.signed:
         secret |= {row.header.lower(), *alike(row.header, headers)}
     return secret | _CREDENTIALS
-
-
-def _repeats(value: str, secrets: Sequence[str]) -> bool:
-    return any(secret in value for secret in secrets if len(secret) >= SHORTEST_MASKED)

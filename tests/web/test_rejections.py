@@ -2,18 +2,20 @@ import asyncio
 import json
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from hookd import sign
 from hookd.model import Field, Scope, Source
-from hookd.rejections import kept_target
+from hookd.rejections import kept_target, repeats
 from hookd.signing import SCHEMES
 from tests.nouns import SECRET
 from tests.web.stand import MOST_REJECTIONS, NOW, SOURCE, Answer, Stand, token
 
 PATH = "/api/v1/rejections"
 OTHER = "whsec_bm90IHRoZSByaWdodCBzZWNyZXQhISEh"
+SPECIAL = "a/secret+with+escapes"
 SHOP = replace(
     SOURCE, name="shop", path="/from/shop", scheme="standard", secrets=(OTHER,), id=Field("header", "webhook-id")
 )
@@ -136,6 +138,7 @@ async def test_credentials_are_not_stored(stand: Stand) -> None:
         "Cookie": "a=hidden-2",
         "X-Api-Key": "hidden-3",
         "X-Access-Token": "hidden-4",
+        "X-Functions-Key": "hidden-5",
         "X-Other": f"say {OTHER}",
     }
     kept = await rejected(stand, headers={**signed, **secret, "X-Shown": "shown"})
@@ -290,6 +293,25 @@ async def test_a_secret_in_the_address_is_not_stored(stand: Stand) -> None:
     site(stand, replace(SHOP, scheme="square", url=URL))
     kept = (await rejections(stand))[0]
     assert "its address shows a secret" in (await accept(stand, kept["id"])).json["detail"]
+
+
+@pytest.mark.parametrize(
+    "shown", [OTHER, OTHER[6:], quote(SPECIAL), quote(SPECIAL, safe="+"), quote(SPECIAL, safe="/")]
+)
+def test_a_secret_is_known_with_or_without_its_prefix_and_escaped(shown: str) -> None:
+    assert repeats(f"say {shown}!", (OTHER, SPECIAL))
+    assert not repeats(f"say {shown}!", (SECRET, "say"))
+
+
+async def test_a_secret_that_was_sent_to_the_path_of_another_source_is_not_shown(stand: Stand) -> None:
+    crm = replace(SOURCE, name="crm", path="/crm", header="X-Crm", secrets=("the-secret-of-crm",), tenant="other")
+    site(stand, SHOP, crm, former={"crm": ("what-crm-had-before",)})
+    headers = {"X-Crm": "the-secret-of-crm", "X-Old": "what-crm-had-before", "X-Shown": "shown"}
+    assert (await stand.call("POST", "/from/shop?a=the-secret-of-crm", headers=headers)).status == 401
+    await stand.store.flush()
+    kept = await read(stand, (await rejections(stand))[0]["id"])
+    shown = dict(kept["headers"])
+    assert (kept["target"], shown["x-crm"], shown["x-old"], shown["x-shown"]) == ("***", "***", "***", "shown")
 
 
 @pytest.mark.parametrize(
