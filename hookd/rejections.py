@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
+from hookd.cloudevents import binary
 from hookd.errors import SignatureError, Unavailable, Unreadable
 from hookd.ids import IdFactory
 from hookd.model import Clock, Rejection, Source
@@ -163,20 +164,21 @@ def hindrance(source: Source, row: Scheme, rejection: Rejection) -> str | None:
     return None
 
 
-def _own_headers(source: Source) -> frozenset[str]:
-    """Name the headers, in lower case, in which the source says that an id or a type stands."""
-    fields = [field.name for field in (source.id, source.type) if field is not None and field.place == "header"]
-    return frozenset(name.lower() for name in fields)
+def _own_headers(source: Source, headers: Collected) -> frozenset[str]:
+    """Name the headers, in lower case, that an event is made of: its id and type, its content type, a CloudEvent's."""
+    fields = [field.name.lower() for field in (source.id, source.type) if field is not None and field.place == "header"]
+    attributes = [name for name in headers if source.format != "plain" and name.startswith(binary.PREFIX)]
+    return frozenset({"content-type", *fields, *attributes})
 
 
 def _read_headers(source: Source, row: Scheme, headers: Collected) -> frozenset[str]:
     """Name the headers without which a request can't be verified, or not told from another."""
-    return row.reads(headers) | _own_headers(source)
+    return row.reads(headers) | _own_headers(source, headers)
 
 
 def _credentials(source: Source, row: Scheme, headers: Collected) -> set[str]:
     """Name the headers whose values are secret, or may be."""
-    known = row.reads({}) | _own_headers(source)
+    known = row.reads({}) | _own_headers(source, headers)
     secret = {name for name in headers if name not in known and _SECRET.search(name)}
     if not row.signed:
         secret |= {row.header.lower(), *alike(row.header, headers)}

@@ -385,6 +385,20 @@ async def test_a_cloudevent(stand: Stand) -> None:
     assert len((await stand.call("GET", "/api/v1/events")).json["data"]) == 1
 
 
+async def test_a_cloudevent_in_headers_is_accepted_with_all_its_attributes(stand: Stand) -> None:
+    source = replace(SHOP, format="cloudevents-binary", id=None)
+    site(stand, source)
+    event = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "/a", "ce-type": "sold", "ce-authtype": "user"}
+    much = {f"X-{number}": "a" * 6000 for number in range(4)}
+    signed = sign("standard", [SECRET], BODY, id="evt_1", now=SECONDS)
+    kept = await rejected(stand, BODY, source, much | signed | event | {"Content-Type": "application/json"})
+    site(stand, replace(source, secrets=(SECRET,)))
+    told = await accept(stand, kept["id"])
+    assert told.status == 200, told.text
+    payload = (await stand.call("GET", f"/api/v1/events/{told.json['id']}")).json["payload"]
+    assert (payload["authtype"], payload["datacontenttype"]) == ("user", "application/json")
+
+
 async def test_accepted_by_several_at_once_it_is_one_event(stand: Stand) -> None:
     kept = await rejected(stand)
     site(stand, replace(SHOP, secrets=(SECRET,), id=Field("header", "X-None")))
