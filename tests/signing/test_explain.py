@@ -124,6 +124,11 @@ def test_a_secret_of_another_source_and_one_that_has_expired() -> None:
     assert "signed with another secret" in told(headers)
 
 
+def test_a_body_that_was_changed_is_found_among_many_sources() -> None:
+    many = {str(number): (f"secret-{number}",) for number in range(2 * MOST_GUESSES)}
+    assert "without the newline at its end" in told(signed(GITHUB), BODY + b"\n", GITHUB, others=many)
+
+
 Change = Callable[[dict[str, str]], Any]
 
 
