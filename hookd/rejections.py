@@ -117,7 +117,7 @@ class Rejections:
 
 def kept_target(source: Source, row: Scheme, target: str) -> str:
     """Answer the target of a request that is kept, credentials masked; whole where it is signed, if it shows none."""
-    if repeats(target, source.secrets):
+    if repeats(readings(target), source.secrets):
         return MASK
     path, mark, query = target.partition("?")
     return target if row.signs_url else path + mark + "".join(map(_masked, _BETWEEN_PARAMETERS.split(query)))
@@ -145,10 +145,14 @@ def kept_headers(source: Source, row: Scheme, headers: Headers) -> tuple[tuple[s
 
 
 def repeats(text: str, secrets: Iterable[str]) -> bool:
-    """Say whether a text shows one of these secrets, with its prefix or without, as it is or escaped (RFC 3986)."""
-    texts = {text, unquote(text), unquote_plus(text)}
+    """Say whether a text shows one of these secrets, with its prefix or without."""
     spellings = {spelling for secret in secrets for spelling in (secret, secret.removeprefix(PREFIX))}
-    return any(spelling in each for each in texts for spelling in spellings if len(spelling) >= SHORTEST_MASKED)
+    return any(spelling in text for spelling in spellings if len(spelling) >= SHORTEST_MASKED)
+
+
+def readings(target: str) -> str:
+    """Answer a target as it is, and as its escapes are read (RFC 3986, and as forms are)."""
+    return "\n".join((target, unquote(target), unquote_plus(target)))
 
 
 def hindrance(source: Source, row: Scheme, rejection: Rejection) -> str | None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from hookd.errors import Conflict, NotFound
 from hookd.model import Rejection, Source
-from hookd.rejections import MASK, repeats
+from hookd.rejections import MASK, readings, repeats
 from hookd.text import printable
 from hookd.web.answers import Document, answer, rejection_document
 from hookd.web.call import Call, Parameters, Site
@@ -102,14 +102,14 @@ def _head(site: Site, rejection: Rejection) -> Document:
         (name, MASK if name in proofs or _PROOF.search(name) or repeats(value, secrets) else value)
         for name, value in rejection.headers
     ]
-    target = MASK if repeats(rejection.target, secrets) else printable(rejection.target)
+    target = MASK if repeats(readings(rejection.target), secrets) else printable(rejection.target)
     return {"target": target, "headers": headers}
 
 
 def _shown_secrets(site: Site, rejection: Rejection) -> set[str]:
     """Answer every secret that sources have or had; none where no value shows one, as it nearly always is."""
     secrets = {secret for source in site.sources.values() for secret in source.secrets}.union(*site.former.values())
-    values = (rejection.target, *(value for _, value in rejection.headers))
+    values = (readings(rejection.target), *(value for _, value in rejection.headers))
     return secrets if repeats("\n".join(values), secrets) else set()
 
 
