@@ -296,9 +296,7 @@ async def test_a_secret_in_the_address_is_not_stored(stand: Stand) -> None:
     assert "its address shows a secret" in (await accept(stand, kept["id"])).json["detail"]
 
 
-@pytest.mark.parametrize(
-    "shown", [OTHER, OTHER[6:], quote(SPECIAL), quote(SPECIAL, safe="+"), quote(SPECIAL, safe="/")]
-)
+@pytest.mark.parametrize("shown", [OTHER, OTHER[6:], quote(SPECIAL), quote(SPECIAL, safe="+"), quote(SPECIAL, safe="")])
 def test_a_secret_is_known_in_an_address_with_or_without_its_prefix_and_escaped(shown: str) -> None:
     source = replace(SHOP, secrets=(OTHER, SPECIAL))
     assert kept_target(source, SCHEMES["standard"], f"/from/shop?a={shown}") == "***"
