@@ -40,7 +40,7 @@ UNREADABLE: Final = "unreadable"
 """The reason of what is authentic, and can't be read."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-_SECRET: Final = re.compile(r"token|secret|passw|credential|key|session|auth", re.IGNORECASE)
+_SECRET: Final = re.compile(r"token|secret|passw|credential|(?<!idempotency[-_])key|session|auth", re.IGNORECASE)
 _BETWEEN_PARAMETERS: Final = re.compile(r"([?&;])")
 
 log = logging.getLogger("hookd.rejections")
