@@ -10,14 +10,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
-import asyncpg
 import msgspec
 
 from hookd.store.database import StorageError
 from hookd.store.membership import Membership
-from hookd.store.server import FAULTS, Server
+from hookd.store.server import FAULTS, Connection, Server
 
 EVERYBODY: Final = "hookd"
 """The channel on which all listen: members have come or gone, or an application has published something."""
@@ -84,7 +83,7 @@ class News:
     def _end(self, _: object) -> None:
         self._wake.set()
 
-    async def _tell(self, connection: asyncpg.Connection[Any]) -> None:
+    async def _tell(self, connection: Connection) -> None:
         untold, self._untold = self._untold, defaultdict(set)
         if untold:
             channels = [f"{EVERYBODY}_{number}" for number in untold]

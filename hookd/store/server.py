@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg import exceptions as postgres
@@ -18,6 +18,7 @@ from hookd.store.membership import Membership
 from hookd.store.statement import Again, Alone, Insert, Row, Statement, Steps
 
 T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 FAULTS: Final = (
     OSError,  # TimeoutError among them
@@ -70,7 +71,7 @@ class Server:
         self._address = address
         self._member = member
         self._sessions = sessions
-        self._connection: asyncpg.Connection[Any] | None = None
+        self._connection: Connection | None = None
         self._readers: asyncpg.Pool[Any] | None = None
         self._stopping = asyncio.Event()
         self.on_doubt: Callable[[StorageError], None] = lambda _: None
@@ -78,7 +79,7 @@ class Server:
         self.on_fence: Callable[[], None] = lambda: None
         """Called when this process has to begin anew, and nothing that is in flight can be recorded."""
 
-    async def connect(self) -> asyncpg.Connection[Any]:
+    async def connect(self) -> Connection:
         """Open a connection; StorageError where that fails.
 
         Without sessions of their own, as behind PgBouncer, statements can't be prepared for later.
@@ -95,7 +96,7 @@ class Server:
             raise fault(error) from error
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+    async def connected(self) -> AsyncIterator[Connection]:
         """Have a connection for as long as the block lasts; StorageError where the server is at fault."""
         connection = await self.connect()
         try:
@@ -166,7 +167,7 @@ class Server:
             member.renewed(asked_at)
         return answer
 
-    async def _writing(self, context: Context) -> asyncpg.Connection[Any]:
+    async def _writing(self, context: Context) -> Connection:
         """Answer the connection that writes, of a process that is a member."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await self.connect()
@@ -175,20 +176,20 @@ class Server:
             context.directory.forget()
         return self._connection
 
-    async def _join(self, connection: asyncpg.Connection[Any]) -> None:
+    async def _join(self, connection: Connection) -> None:
         member = self._member
         async with connection.transaction():
             number = await perform(connection, cluster.join(member.name, member.lease), alone=False)
         member.number = number
 
-    async def _roll_back(self, connection: asyncpg.Connection[Any]) -> None:
+    async def _roll_back(self, connection: Connection) -> None:
         try:
             async with asyncio.timeout(CONNECTING):
                 await connection.execute("ROLLBACK")
         except FAULTS:
             connection.terminate()
 
-    async def _commit(self, connection: asyncpg.Connection[Any], entered: Entered) -> None:
+    async def _commit(self, connection: Connection, entered: Entered) -> None:
         """Commit, and where that is not answered, find out what became of it, however long it takes."""
         try:
             await connection.execute("COMMIT")

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 from hookd.errors import StartError, Unavailable
@@ -84,6 +85,14 @@ class SharedStore(Store):
     def holds(self) -> bool:
         """Say whether what was claimed may still be sent."""
         return self._member.holds()
+
+    async def enter(self) -> None:
+        """Become a member with a share of the lanes, before anything else is committed."""
+        member = self._member
+        (found,), changes = await self._database.transact(
+            self._begin, partial(cluster.balance, members=[member]), proof=False
+        )
+        member.slots, member.owners = set(changes.gained), found.owners
 
     async def run(self) -> None:
         """Commit what is queued, until `stop`, and meanwhile stay a member; then leave."""

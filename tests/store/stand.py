@@ -30,7 +30,9 @@ from hookd.store import (
     open_store,
 )
 from hookd.store.file import File
+from hookd.store.shared import SharedStore, share
 from hookd.store.single import SingleStore
+from hookd.store.vault import PLAIN
 from tests.nouns import ENDPOINT, NEW_KEY, OLD_KEY
 
 SECOND = 1000
@@ -49,6 +51,15 @@ Open = Callable[[Path, Callable[[], int], IdFactory], AbstractAsyncContextManage
 
 def sqlite(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
     return open_store(folder / "hookd.db", clock, ids, DEDUPE)
+
+
+@asynccontextmanager
+async def at_server(
+    address: str, clock: Callable[[], int], ids: IdFactory, vault: Vault = PLAIN, *, lease: int = 60 * SECOND
+) -> AsyncIterator[SharedStore]:
+    async with share(address, clock, ids, DEDUPE, vault, lease=lease, listens=True) as store:
+        await store.enter()
+        yield store
 
 
 def encrypted(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:

@@ -381,8 +381,8 @@ class Course:
         if found:
             delivery = found[which % len(found)]
             try:
-                await ask(delivery.id, None)
-                self.touch(delivery.event)
+                if await ask(delivery.id, None) != delivery:  # what is cancelled already stays as it is
+                    self.touch(delivery.event)
             except HookdError:
                 pass  # it is refused in its state
 
