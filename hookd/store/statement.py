@@ -25,8 +25,9 @@ class Query:
 class Many:
     """One statement over many rows, at the place that says `:rows(TYPE, …)`; answered by its rows.
 
-    The types are those of the columns, in PostgreSQL's words, for which SQLite has no use. A whole batch is one step of the database, so that the thread that runs it gives up and re-takes the
-    interpreter's lock once, not once a row. The first column of a row is never NULL.
+    The types are those of the columns, as PostgreSQL calls them; SQLite has no use for them. A whole batch is one step
+    of the database, so that the thread that runs it gives up and re-takes the interpreter's lock once, not once a row.
+    The first column of a row is never NULL.
     """
 
     sql: str
@@ -35,7 +36,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """As `Many`, but answered by the `range` of sequences that the new rows got, in their order."""
+    """As `Many`, but answered by the sequences that the new rows got, in their order."""
 
     sql: str
     rows: Sequence[Row]

@@ -5,12 +5,14 @@ FROM (VALUES :rows(text, text, text, bigint)) AS wanted
 CROSS JOIN dedupe ON dedupe.kind = wanted.column1 AND dedupe.owner = wanted.column2 AND dedupe.key = wanted.column3
 WHERE dedupe.created_at >= wanted.column4;
 
+-- Answered by a row for each key; fewer where another process has just stored one.
 -- name: remember
 INSERT INTO dedupe (kind, owner, key, digest, event, deliveries, created_at)
 SELECT column1, column2, column3, column4, column5, column6, column7
-FROM (VALUES :rows(text, text, text, bytea, text, bigint, bigint)) WHERE column1 IS NOT NULL
+FROM (VALUES :rows(text, text, text, bytea, text, bigint, bigint, bigint)) WHERE column1 IS NOT NULL
 ON CONFLICT (kind, owner, key) DO UPDATE SET digest = excluded.digest, event = excluded.event,
-    deliveries = excluded.deliveries, created_at = excluded.created_at;
+    deliveries = excluded.deliveries, created_at = excluded.created_at
+RETURNING 1;
 
 -- name: insert_events
 INSERT INTO events (id, tenant, type, origin, payload, content_type, created_at, ordering_key, addressed)
