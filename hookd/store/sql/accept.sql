@@ -5,7 +5,7 @@ FROM (VALUES :rows(text, text, text, bigint)) AS wanted
 CROSS JOIN dedupe ON dedupe.kind = wanted.column1 AND dedupe.owner = wanted.column2 AND dedupe.key = wanted.column3
 WHERE dedupe.created_at >= wanted.column4;
 
--- What another process has remembered meanwhile is not answered, and then nothing of it is stored.
+-- Answered by a row for each key; fewer where another process has just stored one.
 -- name: remember
 INSERT INTO dedupe (kind, owner, key, digest, event, deliveries, created_at)
 SELECT column1, column2, column3, column4, column5, column6, column7
