@@ -75,7 +75,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             self._store = await stack.enter_async_context(
                 open_store(
-                    settings.store.path,
+                    _file(settings),
                     self._clock,
                     self._fresh_ids(),
                     settings.store.dedupe,
@@ -279,6 +279,14 @@ class Daemon:
 
     async def _close_session(self) -> None:
         await self._session.close()
+
+
+def _file(settings: Settings) -> Path:
+    """Answer the file of the store; StartError where it is on a server."""
+    path = settings.store.path
+    if path is None:
+        raise StartError(f"[store] url: this version can't run on {settings.store.place}; expected sqlite:PATH")
+    return path
 
 
 def _cause(errors: ExceptionGroup[Exception]) -> Exception:
