@@ -17,6 +17,7 @@ from hookd.store.page import Listing, Page
 from hookd.store.rejections import RejectionRecord
 from hookd.store.replay import MISSED, Replay
 from hookd.store.result import Result
+from hookd.store.shared import share
 from hookd.store.single import SingleStore
 from hookd.store.totals import Totals
 from hookd.store.vault import PLAIN, Vault
@@ -42,6 +43,7 @@ __all__ = [
     "Totals",
     "Vault",
     "open_store",
+    "share",
 ]  # fmt: skip
 
 

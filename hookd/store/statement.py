@@ -25,9 +25,9 @@ class Query:
 class Many:
     """One statement over many rows, at the place that says `:rows(TYPE, …)`; answered by its rows.
 
-    The types are those of the columns, as PostgreSQL calls them; SQLite has no use for them. A whole batch is one step
-    of the database, so that the thread that runs it gives up and re-takes the interpreter's lock once, not once a row.
-    The first column of a row is never NULL.
+    The types are those of the columns, in PostgreSQL's words, for which SQLite has no use. A whole batch is one step of
+    the database, so that the thread that runs it gives up and re-takes the interpreter's lock once, not once a row. The
+    first column of a row is never NULL.
     """
 
     sql: str
@@ -36,7 +36,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """As `Many`, but answered by the sequences that the new rows got, in their order."""
+    """As `Many`, but answered by the `range` of sequences that the new rows got, in their order."""
 
     sql: str
     rows: Sequence[Row]
@@ -56,8 +56,24 @@ class Each:
     nothing: Row
 
 
+class Alone:
+    """From here on, the transaction has to be the only one: no other process carries one out beside it.
+
+    What a process knows of destinations, and decides by, does not change under it so.
+    """
+
+
+ALONE = Alone()
+
+
+class Again(Exception):
+    """The transaction is to be carried out once more, from its beginning: another process came in between."""
+
+
+Statement = Query | Many | Insert | Each | Alone
+
 T = TypeVar("T")
-Steps = Generator[Query | Many | Insert | Each, Any, T]
+Steps = Generator[Statement, Any, T]
 """A transaction, or a part of one, that answers a T."""
 
 
