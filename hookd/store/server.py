@@ -158,8 +158,10 @@ class Server:
                 context.directory.forget_endpoints()
             entered = await perform(connection, cluster.enter(context, member, renewing=renewing), alone=alone)
             answer = await perform(connection, carry_out(context), alone=alone)
-        except BaseException:
+        except BaseException as error:
             await self._roll_back(connection)
+            if is_fault(error):  # another connection may be better: it reaches another server, or is not read-only
+                connection.terminate()
             raise
         await self._commit(connection, entered)
         member.version = entered.version

@@ -224,6 +224,7 @@ async def test_after_a_crash_the_one_that_was_being_sent_comes_first_again(open_
         made = await ordered(stand)
         await stand.end(await one(stand))
         await one(stand)
+        await stand.die()
     async with stand_on(open_in, tmp_path, clock) as stand:
         await stand.recover()
         assert await finish(stand) == made[1:]
@@ -306,9 +307,11 @@ async def test_a_handler_is_ordered_by_its_configuration_also_for_what_waits(ope
         made = [(await stand.accept()).event for _ in range(4)]
         await stand.handlers(ORDERED)
         assert events(await stand.claim(HANDLER.id)) == made[:1]
+        await stand.die()
     async with stand_on(open_in, tmp_path, clock) as stand:
         await stand.recover(ORDERED)
         assert events(await stand.claim(HANDLER.id)) == made[:1]
+        await stand.die()
     async with stand_on(open_in, tmp_path, clock) as stand:
         await stand.recover(HANDLER)
         assert events(await stand.claim(HANDLER.id)) == made
@@ -347,10 +350,12 @@ async def test_an_ordered_handler_that_crashes_the_process_holds_up_the_others_u
         await stand.handlers(ORDERED)
         made = [(await stand.accept()).event for _ in range(2)]
         assert events(await stand.claim(HANDLER.id)) == made[:1]
+        await stand.die()
     for going_first in (made[0], made[0], made[1]):
         async with stand_on(open_in, tmp_path, clock) as stand:
             await stand.recover(ORDERED)
             assert events(await stand.claim(HANDLER.id)) == [going_first]
+            await stand.die()
 
 
 async def test_a_lane_is_due_when_the_first_of_its_line_is(stand: Stand) -> None:

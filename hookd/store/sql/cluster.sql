@@ -56,6 +56,10 @@ WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2
     AND outbox.owner = current_setting('hookd.process')::bigint
 FOR UPDATE OF outbox;
 
+-- As newcomers get them, so that these come behind.
+-- name: turns
+SELECT hookd.next_sequence() FROM generate_series(1, :count);
+
 -- name: take_in
 UPDATE outbox SET held = 1 FROM (VALUES :rows(text)) AS wanted
 WHERE outbox.endpoint = wanted.column1 AND outbox.status = 'pending' AND outbox.held = 2
