@@ -24,7 +24,7 @@ WHERE expires_at < clock_timestamp() AND number <> :number
 -- Not while a transaction of its own is under way, which holds the same lock.
 -- name: bury
 DELETE FROM hookd.processes
-WHERE number = :number AND expires_at < clock_timestamp() AND pg_try_advisory_xact_lock(:key, :number)
+WHERE number = :number AND expires_at < clock_timestamp() AND pg_try_advisory_xact_lock(:key::integer, :number::integer)
 RETURNING name;
 
 -- name: leave
