@@ -54,14 +54,19 @@ SCENARIOS = {
 }
 
 
-def measure(name: str, rounds: int | None, events: int | None, level: str, progress: Progress) -> Report:
-    """Run a scenario; BenchError if it gets stuck. Everything is cleared away, also after Ctrl-C."""
+def measure(  # what the command is told
+    name: str, rounds: int | None, events: int | None, level: str, progress: Progress, server: str | None = None
+) -> Report:
+    """Run a scenario, at a PostgreSQL server where one is named; BenchError if it gets stuck.
+
+    Everything is cleared away, also after Ctrl-C.
+    """
     scenario = SCENARIOS[name]
     count, times = events or scenario.events, rounds or scenario.rounds
     limit = (times + 1) * (_ROUND + count / _SLOWEST)
     with progress(scenario.first_steps + times * scenario.steps) as advance:
         figures = asyncio.run(
-            _bounded(stand(level, advance), lambda ready: scenario.measure(ready, times, count), limit)
+            _bounded(stand(level, advance, server), lambda ready: scenario.measure(ready, times, count), limit)
         )
     return Report(name, count, figures, level=level)
 

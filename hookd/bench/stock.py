@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from hookd.accept import Acceptor, Publication
+from hookd.bench.place import opened
 from hookd.bench.stand import PAYLOAD
 from hookd.bench.subject import EVENT_TYPE
 from hookd.ids import IdFactory
 from hookd.metrics import Metrics
 from hookd.model import wall_clock
-from hookd.store import Store, open_store
+from hookd.store import Store
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def _batches(values: Iterator[T], count: int) -> Iterator[list[T]]:
 @contextlib.asynccontextmanager
 async def stocked(directory: Path) -> AsyncIterator[Stock]:
     """Open the store in a daemon's directory while that daemon does not run."""
-    async with open_store(directory / "hookd.db", wall_clock, _ids(), _DEDUPE) as store:
+    async with opened(directory, wall_clock, _ids(), _DEDUPE) as store:
         running = asyncio.create_task(store.run())
         try:
             yield Stock(store)

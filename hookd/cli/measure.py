@@ -29,6 +29,10 @@ SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints",
     "--level", type=click.Choice(("debug", "info", "warning", "error")), default="warning", show_default=True,
     help="What the daemon logs; info has a line for each attempt.",
 )  # fmt: skip
+@click.option(
+    "--store", metavar="URL",
+    help="A PostgreSQL server at which databases may be made, in place of a file: postgresql://USER@HOST/DATABASE.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Answer one JSON object.")
 @click.option(
     "--compare", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
@@ -40,6 +44,7 @@ def bench(
     events: int | None,
     minutes: float | None,
     level: str,
+    store: str | None,
     as_json: bool,
     compare: Path | None,
 ) -> None:
@@ -77,7 +82,7 @@ def bench(
     if scenario == "soak":
         report = endure(minutes or 10, rounds or 5, level, _progress)
     else:
-        report = measure(scenario, rounds, events, level, _progress)
+        report = measure(scenario, rounds, events, level, _progress, store)
     comparison = None if earlier is None else Comparison(report, earlier)
     if as_json:
         compared = {} if comparison is None else {"compared": comparison.plain()}
