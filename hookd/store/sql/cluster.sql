@@ -24,7 +24,7 @@ WHERE expires_at < clock_timestamp() AND number <> :number
 -- Not while a transaction of its own is under way, which holds the same lock.
 -- name: bury
 DELETE FROM hookd.processes
-WHERE number = :number AND expires_at < clock_timestamp() AND pg_try_advisory_xact_lock(:key, :number)
+WHERE number = :number AND expires_at < clock_timestamp() AND pg_try_advisory_xact_lock(:key, :number::integer)
 RETURNING name;
 
 -- name: leave
@@ -57,9 +57,13 @@ WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2
 FOR UPDATE OF outbox;
 
 -- name: take_in
-UPDATE outbox SET held = 1 FROM (VALUES :rows(text)) AS wanted
-WHERE outbox.endpoint = wanted.column1 AND outbox.status = 'pending' AND outbox.held = 2
-RETURNING outbox.endpoint, outbox.ordering_key;
+UPDATE outbox_open SET held = 1
+FROM (VALUES :rows(text)) AS wanted
+CROSS JOIN LATERAL (
+    SELECT sequence FROM outbox_open WHERE endpoint = wanted.column1 AND status = 'pending' AND held = 2 OFFSET 0
+) AS newcomer
+WHERE outbox_open.sequence = newcomer.sequence
+RETURNING outbox_open.endpoint, outbox_open.ordering_key;
 
 -- Lanes whose owner has yet to take something in.
 -- name: newcomers
