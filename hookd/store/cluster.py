@@ -139,6 +139,12 @@ def _give_back(context: Context, member: Membership, share: int) -> Steps[None]:
         context.changes.lost = frozenset(empty)
 
 
+def forget_changes(context: Context, asked: Sequence[None]) -> Steps[list[None]]:  # noqa: ARG001 - as every group's
+    """Delete the notes of changes that every process knows; one that was away for longer begins anew."""
+    yield Query(SQL.forget_changes, {})
+    return [None] * len(asked)
+
+
 def leave(context: Context, member: Membership) -> Steps[None]:
     """Be no member any more: what is still being sent is taken up again, and the lanes are anybody's."""
     number = member.number or 0
