@@ -32,6 +32,7 @@ Without them, a plan that is made while a table is new and small may be kept whe
 
 RULES: Final = (
     (r"IN \(SELECT value FROM json_each\((:\w+)\)\)", r"= ANY (ARRAY(SELECT json_array_elements_text(\1))::bigint[])"),
+    (r"IN \((SELECT sequence FROM events WHERE id = :\w+)\)", r"= ANY (ARRAY(\1))"),
     (r"\bCROSS (JOIN \w+(?: AS \w+)?\s+ON)\b", r"\1"),
     (r"\bINDEXED BY \w+ ", ""),
     (r"(?<=[\s(])\+(?=[a-z])", ""),
@@ -39,7 +40,6 @@ RULES: Final = (
 )
 """What is replaced by what."""
 
-COMMENT: Final = re.compile(r"--[^\n]*")
 ROWS: Final = re.compile(r"\(VALUES :rows\(([^)]*)\)\)(?: AS (\w+))?")
 PARAMETER: Final = re.compile(r"'[^']*'|::|:(\w+)")
 
@@ -89,7 +89,6 @@ def _translated(sql: str) -> str:
     for other, own in _own():
         if sql.startswith(other):  # more may have been put behind it
             sql = own + sql[len(other) :]
-    sql = COMMENT.sub("", sql).strip().rstrip(";")
     for pattern, by in RULES:
         sql = re.sub(pattern, by, sql)
     return sql

@@ -12,7 +12,7 @@ from typing import Final
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Clock, Handler
-from hookd.store import cluster, endpoints, recover
+from hookd.store import cluster, days, endpoints, recover
 from hookd.store.commit import Committed
 from hookd.store.context import Changes, Context
 from hookd.store.database import StorageError
@@ -26,11 +26,14 @@ from hookd.store.vault import Vault
 POLL: Final = 5.0
 """Seconds between looks at what is due, beside the news of it: the safety net."""
 
-POLL_WITHOUT_NEWS: Final = 1.0
+POLL_WITHOUT_NEWS: Final = 2.0
 """As many where no news comes."""
 
 SPARED: Final = 20
 """How many times as long as a look took, no other follows: however much waits, looking costs a twentieth."""
+
+EVERY: Final = 600.0
+"""Seconds between looks for days to make and to drop."""
 
 MINDED: Final = 0.1
 """Seconds between looks at a lease that has lapsed."""
@@ -59,6 +62,7 @@ class SharedStore(Store):
         self._news = news
         self._poll = POLL if news.listens else POLL_WITHOUT_NEWS
         self._look_at = 0.0
+        self._days_at = 0.0
         self._balance_soon = asyncio.Event()
         member.busy = lambda: self.busy()
         database.on_doubt = self._committer.suffer
@@ -204,8 +208,30 @@ class SharedStore(Store):
 
     # Upkeep.
 
+    @property
+    def _leads(self) -> bool:
+        """Whether upkeep is this process's: one is enough."""
+        return 0 in self._member.slots
+
     async def prune(self, retention: int) -> None:
-        """Drop the days that ended so long ago (ms), of which nothing waits."""
+        """Drop the days that ended so long ago (ms), of which nothing waits, and make those that come."""
+        if not self._leads or self._member.monotonic() < self._days_at:
+            return
+        self._days_at = self._member.monotonic() + EVERY
+        await self._write(days.make, None)
+        for day in await self._read(days.old(retention)):
+            await self._write(days.drop, day)
+        await self._write(cluster.forget_changes, None)
+
+    async def expire_keys(self) -> None:
+        """Delete the dedupe keys that have expired, if this process is the one to do so."""
+        if self._leads:
+            await super().expire_keys()
+
+    async def expire_rejections(self, age: int) -> None:
+        """Delete the rejections that are older than `age` (ms), if this process is the one to do so."""
+        if self._leads:
+            await super().expire_rejections(age)
 
     async def shrink(self) -> None:
         """Nothing: the server's autovacuum does so."""

@@ -81,7 +81,7 @@ class Statements:
     """The named statements of one .sql file, as attributes."""
 
     def __init__(self, text: str) -> None:
-        parts = re.split(r"^-- name: ([\w.]+)\n", text, flags=re.MULTILINE)
+        parts = re.split(r"^(?:-- (?!name:).*\n)*-- name: ([\w.]+)\n", text, flags=re.MULTILINE)
         self._sql = {name: sql.strip().rstrip(";") for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
     def __getattr__(self, name: str) -> str:
