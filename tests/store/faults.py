@@ -57,6 +57,20 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_d
 
 
 @asynccontextmanager
+async def without_room(stand: Stand) -> AsyncIterator[None]:
+    """Let a write that is large be begun, and fail."""
+    if address_of(stand.store) is not None:
+        async with refusing(stand.store):
+            yield
+        return
+    await fill(stand)
+    try:
+        yield
+    finally:
+        await empty(stand)
+
+
+@asynccontextmanager
 async def held_up(store: Store) -> AsyncIterator[None]:
     """Hold up every commit, by a lock that another connection has, as an owner of lanes or a backup may."""
     address = address_of(store)

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -129,7 +129,7 @@ class Stand:
 
     async def recover(self, *handlers: Handler) -> list[str]:
         """Do what a daemon does first, once the leases of those that died have expired."""
-        with nobody_else_lives(self.store):
+        async with nobody_else_lives(self.store):
             return await self.store.recover({handler.id: handler for handler in handlers})
 
     async def die(self) -> None:
@@ -237,14 +237,14 @@ def _query(sql: str, parameters: dict[str, Any]) -> Steps[list[Row]]:
     return found
 
 
-@contextmanager
-def nobody_else_lives(store: Store) -> Iterator[None]:
+@asynccontextmanager
+async def nobody_else_lives(store: Store) -> AsyncIterator[None]:
     """Let this process find the lease of every other one expired, as it is after a while, until the block ends."""
     if not isinstance(store, SharedStore):
         yield
         return
-    run(store._database._address, EXPIRE, store._member.number)
-    lease, store._member.lease = store._member.lease, 0  # for so long after a start, the server waits for each
+    await asyncio.to_thread(run, store._database._address, EXPIRE, store._member.number)
+    lease, store._member.lease = store._member.lease, 0  # for so long after the server's start, each may come back
     try:
         yield
     finally:

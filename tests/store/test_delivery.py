@@ -326,7 +326,8 @@ async def test_a_start_tells_of_what_a_crash_interrupted(
     open_in: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await crash(open_in, tmp_path, 3)
-    assert [(record.getMessage(), vars(record)["fields"]) for record in caplog.records] == [
+    told = [(record.getMessage(), vars(record)["fields"]) for record in caplog.records]
+    assert [each for each in told if each[0] != "took over from a process that died"] == [
         *[("deliveries that were interrupted are made again", {"count": 1})] * 2,
         ("a delivery was given up", await given_up(open_in, tmp_path)),
     ]

@@ -12,7 +12,7 @@ from hookd.store import commit
 from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.crash.waiting import until
-from tests.store.faults import held_up, refusing, under_way
+from tests.store.faults import held_up, under_way, without_room
 from tests.store.stand import PATIENCE, Open, Stand, file_of, in_a_file, stand_on
 
 
@@ -40,8 +40,8 @@ class Journal:
 
 async def test_what_is_kept_is_written_once_and_in_order(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit, "LONGEST_PAUSE", 0.01)
-    journal, names = Journal(), [f"{number}" for number in range(4)]
-    async with refusing(stand.store):
+    journal, names = Journal(), [f"{number}" + "x" * 100_000 for number in range(4)]
+    async with without_room(stand):
         for name in names:
             stand.store._committer.entrust(journal.write, name)
             await journal.tried()
