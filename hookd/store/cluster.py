@@ -76,13 +76,18 @@ def enter(context: Context, member: Membership, *, renewing: bool) -> Steps[Ente
 def _catch_up(context: Context, known: int, newest: int) -> Steps[None]:
     """Forget what others have changed, and let it be effective at once for the lanes of this process."""
     for (endpoint,) in (yield Query(SQL.changed, {"known": known, "newest": newest})):
-        context.directory.resubscribed(endpoint)
-        destination = yield from context.directory.find(endpoint)
-        if destination is None:
-            context.changes.touch(endpoint)
-        elif context.share.owns(endpoint):
-            context.learn(destination)
-            context.make_due(destination)
+        context.changes.touch(endpoint)
+        if context.directory.resubscribed(endpoint) and context.share.owns(endpoint):
+            destination = yield from context.directory.find(endpoint)
+            if destination is not None:
+                context.learn(destination)
+                context.make_due(destination)
+
+
+def newest_change() -> Steps[int]:
+    """Answer up to which of them the changes of endpoints are known to one that is alone."""
+    ((version,),) = yield Query(SQL.newest_change, {})
+    return int(version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ POLL_WITHOUT_NEWS: Final = 2.0
 SPARED: Final = 20
 """How many times as long as a look took, no other follows: however much waits, looking costs a twentieth."""
 
+IMPATIENT: Final = 0.5
+"""Seconds between attempts to be a member again."""
+
 EVERY: Final = 600.0
 """Seconds between looks for days to make and to drop."""
 
@@ -116,14 +119,18 @@ class SharedStore(Store):
 
     async def _stay(self) -> None:
         """Renew the lease in time, and keep to the share that is due."""
+        seconds = self._member.lease / 1000 / RENEWED
+        pause = seconds
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._member.lease / 1000 / RENEWED):
+                async with asyncio.timeout(pause):
                     await self._balance_soon.wait()
             self._balance_soon.clear()
+            pause = min(seconds, IMPATIENT)
             with suppress(Unavailable):  # the store says so in its own log, and at /readyz
                 await self.balance()
                 await self.notice()
+                pause = seconds
 
     async def balance(self) -> list[str]:
         """Bury the dead, give lanes back or take some, and see to what waits in those, as `_take_up` does."""

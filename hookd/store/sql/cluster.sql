@@ -14,6 +14,9 @@ WITH renewed AS (
 SELECT pg_current_xact_id()::text, EXISTS (SELECT FROM renewed),
     (SELECT coalesce(max(version), 0) FROM hookd.changes);
 
+-- name: newest_change
+SELECT coalesce(max(version), 0) FROM hookd.changes;
+
 -- name: changed
 SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <= :newest;
 
