@@ -265,7 +265,7 @@ async def share(  # what open_store is told, and what a server needs beside it
     try:
         try:
             await bring_up(server)
-            vault.expect(await server.read(endpoints.key_ids()))
+            vault.begin(await server.read(endpoints.key_ids()))
         except StorageError as fault:
             raise StartError(f"[store] url: {fault}") from None
         news = News(server, member, listens=listens)

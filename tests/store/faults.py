@@ -2,16 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from functools import partial
 from typing import Final
 
 import asyncpg
 
 from hookd.store import Store
 from hookd.store.cluster import DIRECTORY, LOCKS
+from hookd.store.context import Context
 from hookd.store.shared import SharedStore
+from hookd.store.statement import Query, Steps
 from tests.crash.waiting import until
 from tests.postgres import run
 from tests.store.stand import Stand, file_of
@@ -29,21 +30,32 @@ def address_of(store: Store) -> str | None:
     return store._database._address if isinstance(store, SharedStore) else None
 
 
+async def carry_out(store: Store, sql: str) -> None:
+    """Carry out a statement that both databases understand, behind the store's back."""
+
+    def behind(_: Context, asked: Sequence[None]) -> Steps[list[None]]:
+        yield Query(sql, {})
+        return list(asked)
+
+    await store._write(behind, None)
+
+
 @asynccontextmanager
 async def refusing(store: Store) -> AsyncIterator[None]:
     """Let the storage take no write, as after it has become read-only; all can be read."""
-    address = address_of(store)
-    if address is None:
-        refuse = partial(file_of(store).writer.run, lambda raw: raw.execute("PRAGMA query_only = ON"))
-        permit = partial(file_of(store).writer.run, lambda raw: raw.execute("PRAGMA query_only = OFF"))
-    else:
-        refuse = partial(asyncio.to_thread, run, address, READ_ONLY.format("on") + CUT_OFF)
-        permit = partial(asyncio.to_thread, run, address, READ_ONLY.format("off"))
-    await refuse()
+    await _refuse(store, "on")
     try:
         yield
     finally:
-        await permit()
+        await _refuse(store, "off")
+
+
+async def _refuse(store: Store, whether: str) -> None:
+    address = address_of(store)
+    if address is None:
+        await file_of(store).writer.run(lambda raw: raw.execute(f"PRAGMA query_only = {whether}"))
+    else:
+        await asyncio.to_thread(run, address, READ_ONLY.format(whether) + CUT_OFF)
 
 
 READ_ONLY: Final = """

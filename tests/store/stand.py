@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import pytest
 from msgspec import structs
@@ -47,16 +47,11 @@ SEEDS = count(1)
 """A store that is opened again must not make the ids of before."""
 SCHEDULE = (5 * SECOND, 300 * SECOND)
 
-
-class Open(Protocol):
-    """Opens a store: that of a folder, or that of a database which it knows of."""
-
-    def __call__(
-        self, folder: Path, clock: Clock, ids: IdFactory, vault: Vault = PLAIN, /
-    ) -> AbstractAsyncContextManager[Store]: ...
+Open = Callable[..., AbstractAsyncContextManager[Store]]
+"""Opens a store in a folder, or in a database that it knows of, with a clock, ids and perhaps a vault."""
 
 
-def sqlite(folder: Path, clock: Clock, ids: IdFactory, vault: Vault = PLAIN, /) -> AbstractAsyncContextManager[Store]:
+def sqlite(folder: Path, clock: Clock, ids: IdFactory, vault: Vault = PLAIN) -> AbstractAsyncContextManager[Store]:
     return open_store(folder / "hookd.db", clock, ids, DEDUPE, vault)
 
 
@@ -64,7 +59,7 @@ def postgres() -> Open:
     """Answer what opens a store at a PostgreSQL server, which is empty at first."""
     address = emptied()
 
-    def opened(_: Path, clock: Clock, ids: IdFactory, vault: Vault = PLAIN, /) -> AbstractAsyncContextManager[Store]:
+    def opened(_: Path, clock: Clock, ids: IdFactory, vault: Vault = PLAIN) -> AbstractAsyncContextManager[Store]:
         return at_server(address, clock, ids, vault, alone=True)
 
     return opened
@@ -92,8 +87,8 @@ async def at_server(
         yield store
 
 
-def encrypted(folder: Path, clock: Clock, ids: IdFactory, vault: Vault | None = None, /) -> Any:
-    return sqlite(folder, clock, ids, vault or Vault((NEW_KEY, OLD_KEY), os.urandom))
+def encrypted(folder: Path, clock: Clock, ids: IdFactory) -> AbstractAsyncContextManager[Store]:
+    return sqlite(folder, clock, ids, Vault((NEW_KEY, OLD_KEY), os.urandom))
 
 
 def file_of(store: Store) -> File:
