@@ -1,16 +1,13 @@
 """Accepting an event: make it a draft with its dedupe keys, store it, and answer the producer."""
 
 import logging
-from dataclasses import dataclass, field
-from hashlib import sha256
-
-from msgspec import structs
+from dataclasses import dataclass
 
 from hookd.ids import IdFactory
 from hookd.logs import wide
 from hookd.metrics import Metrics
-from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Event, Origin
-from hookd.store import Accepted, Draft, Key, KeyKind, Store
+from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Event, Origin, Publication
+from hookd.store import Accepted, Draft, Key, KeyKind, Store, draft_of
 
 PUBLISHED = "api"
 """Where published events come from, in the metrics."""
@@ -19,21 +16,6 @@ TEST_TYPE = "hookd.test"
 TEST_PAYLOAD = b'{"message":"This is a test from hookd."}'
 
 log = logging.getLogger("hookd.accept")
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """An event that a producer publishes. `id` and `idempotency_key` are the producer's own, where given."""
-
-    type: str
-    payload: bytes = field(repr=False)
-    tenant: str | None = None
-    id: str | None = None
-    idempotency_key: str | None = None
-    endpoints: tuple[str, ...] | None = None
-    ordering_key: str = ""
-    content: bytes | None = field(default=None, repr=False)
-    """What tells it from another, where the payload contains the event's id; None: the payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +43,7 @@ class Acceptor:
 
     async def publish(self, publication: Publication, new_id: str | None = None) -> Receipt:
         """Store a published event; return once it is on disk. `new_id` is used where the producer gave none."""
-        owner = publication.tenant or ""
-        keys = []
-        if publication.id is not None:
-            keys.append(Key(KeyKind.PRODUCER_ID, owner, publication.id))
-        if publication.idempotency_key is not None:
-            keys.append(Key(KeyKind.IDEMPOTENCY_KEY, owner, publication.idempotency_key))
-        identity = publication.id or new_id or self.new_id()
-        event = self._event(
-            identity, publication.tenant, publication.type, Origin.PUBLISHED, publication.payload, PAYLOAD_TYPE
-        )
-        if publication.ordering_key:
-            event = structs.replace(event, ordering_key=publication.ordering_key)
-        digest = _digest(publication) if keys else b""
-        draft = Draft(event, digest, tuple(keys), publication.endpoints)
+        draft = draft_of(publication, publication.id or new_id or self.new_id(), self._clock())
         return self._receipt(await self._accept(draft, PUBLISHED), publication)
 
     async def admit(  # the parts of a verified request, each with its name
@@ -129,15 +98,3 @@ class Acceptor:
                 "event pass; the event is stored all the same"
             )
         return Receipt(accepted.event, accepted.deliveries, note, accepted.repeated)
-
-
-def _digest(publication: Publication) -> bytes:
-    """Tell content from other content: type, tenant, payload bytes, endpoints, ordering key."""
-    parts = (
-        publication.type.encode(),
-        b"" if publication.tenant is None else b"=" + publication.tenant.encode(),
-        b"" if publication.endpoints is None else b"=" + ",".join(publication.endpoints).encode(),
-        *([publication.ordering_key.encode()] if publication.ordering_key else []),
-    )
-    content = publication.payload if publication.content is None else publication.content
-    return sha256(b"\n".join(parts) + b"\n" + content).digest()

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hookd.accept import Acceptor, Publication, Receipt
+from hookd.accept import Acceptor, Receipt
 from hookd.errors import Conflict, InvalidInput, Unavailable
 from hookd.metrics import Metrics
-from hookd.model import EndpointState, Origin, Outcome, Status
+from hookd.model import EndpointState, Origin, Outcome, Publication, Status
 from tests.store.stand import DEDUPE, Stand, sqlite, stand_on
 
 PURCHASE = Publication("purchase", b'{"name": "Ada"}')

@@ -20,6 +20,7 @@ from hookd.store.endpoints import Change, Named
 from hookd.store.events import EventRecord
 from hookd.store.files import FileError, Files, StorageError, named
 from hookd.store.page import Listing, Page
+from hookd.store.publish import draft_of
 from hookd.store.rejections import RejectionRecord
 from hookd.store.replay import MISSED, Replay
 from hookd.store.result import Result
@@ -58,6 +59,7 @@ __all__ = [
     "Store",
     "Totals",
     "Vault",
+    "draft_of",
     "open_store",
 ]  # fmt: skip
 
