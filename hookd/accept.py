@@ -1,16 +1,23 @@
 """Accepting an event: make it a draft with its dedupe keys, store it, and answer the producer."""
 
+import asyncio
 import logging
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
+from hookd.errors import Unavailable
 from hookd.ids import IdFactory
 from hookd.logs import wide
 from hookd.metrics import Metrics
 from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Event, Origin, Publication
 from hookd.store import Accepted, Draft, Key, KeyKind, Store, draft_of
 
-PUBLISHED = "api"
-"""Where published events come from, in the metrics."""
+PUBLISHED, PICKED_UP = "api", "outbox"
+"""Where published events come from, in the metrics: the API, or the database, where an application has put them."""
+
+POLL = 2.0
+"""Seconds after which what applications have published is looked for in any case; the safety net, not the latency."""
 
 TEST_TYPE = "hookd.test"
 TEST_PAYLOAD = b'{"message":"This is a test from hookd."}'
@@ -75,6 +82,36 @@ class Acceptor:
             raise AssertionError("a direct draft is answered with its delivery")
         return accepted.delivery
 
+    async def watch(self, sources: Callable[[], Collection[str]]) -> None:
+        """Pick up what applications publish as soon as they have committed it; no type begins with a source's name."""
+        await self._tell_of_refused()
+        while True:
+            try:
+                await self.pick_up(sources())
+                async with asyncio.timeout(POLL):
+                    await self._store.stirred()
+            except TimeoutError:
+                continue
+            except Unavailable:  # it says so in its own log, and at /readyz
+                await asyncio.sleep(POLL)
+
+    async def _tell_of_refused(self) -> None:
+        with suppress(Unavailable):
+            count = await self._store.count_refused()
+            if count:
+                wide(log, logging.WARNING, "what applications published is there still, and no event", count=count)
+
+    async def pick_up(self, sources: Collection[str]) -> None:
+        """Make events of all that applications have published; what can't be one stays, and the log tells of it."""
+        while await self._store.publication_waits():
+            picked_up = await self._store.pick_up(sources)
+            for event, accepted in picked_up.events:
+                self._count(event, accepted, PICKED_UP)
+            for each in picked_up.refused:
+                wide(log, logging.WARNING, "what an application published is no event", **each._asdict())
+            if not picked_up.events and not picked_up.refused:  # another process picks it up
+                return
+
     def _event(
         self, identity: str, tenant: str | None, event_type: str, origin: Origin, payload: bytes, content_type: str
     ) -> Event:
@@ -82,12 +119,14 @@ class Acceptor:
 
     async def _accept(self, draft: Draft, source: str) -> Accepted:
         accepted = await self._store.accept(draft)
+        self._count(draft.event, accepted, source)
+        return accepted
+
+    def _count(self, event: Event, accepted: Accepted, source: str) -> None:
         if not accepted.repeated:
             self._metrics.events_accepted[source] += 1
             if not accepted.deliveries:
-                event = draft.event
                 wide(log, logging.INFO, "nobody gets an event", event=event.id, type=event.type, tenant=event.tenant)
-        return accepted
 
     def _receipt(self, accepted: Accepted, publication: Publication) -> Receipt:
         note = None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -11,16 +11,29 @@ from typing import Concatenate, ParamSpec, TypeVar
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler, Rejection
-from hookd.store import claim, deliveries, endpoints, events, prune, record, recover, rejections, replay, totals
+from hookd.store import (
+    claim,
+    deliveries,
+    endpoints,
+    events,
+    prune,
+    publish,
+    record,
+    recover,
+    rejections,
+    replay,
+    totals,
+)
 from hookd.store.accept import Accepted, Draft, Key, KeyKind, accept
 from hookd.store.commit import Committed, Committer, Group, Rank
 from hookd.store.context import Changes, Context, Directory, Room
 from hookd.store.deliveries import DeliveryFilter, DeliveryRecord
+from hookd.store.draft import draft_of
 from hookd.store.endpoints import Change, Named
 from hookd.store.events import EventRecord
 from hookd.store.files import FileError, Files, StorageError, named
 from hookd.store.page import Listing, Page
-from hookd.store.publish import draft_of
+from hookd.store.publish import PickedUp, Refused
 from hookd.store.rejections import RejectionRecord
 from hookd.store.replay import MISSED, Replay
 from hookd.store.result import Result
@@ -52,6 +65,8 @@ __all__ = [
     "KeyKind",
     "Listing",
     "Page",
+    "PickedUp",
+    "Refused",
     "RejectionRecord",
     "Replay",
     "Result",
@@ -70,6 +85,9 @@ T = TypeVar("T")
 
 PRUNE_PAUSE, SHRINK_PAUSE = 0.01, 0.02
 """Seconds between steps of upkeep, in which others commit: longer than a step takes."""
+
+GLANCE = 0.02
+"""Seconds between looks at whether somebody has committed."""
 
 log = logging.getLogger("hookd.store")
 
@@ -97,7 +115,8 @@ class Store:
         self._vault = vault
         self._directory = Directory(vault)
         self._committer = Committer(writer, files, self._begin, Context.undo, self._on_commit)
-        self._version = -1
+        self._version = self._stirred = -1
+        self._stamp = b""
         self._walk = prune.Walk()
         self.room: Room | None = None
         """Where claimed deliveries have room; None while nothing is to be claimed."""
@@ -192,7 +211,7 @@ class Store:
         """See whether another process has written the file, and if so look for what is due."""
         version = await self._look(self._writer, self._glance)
         if version != self._version:
-            self._directory.forget()
+            self._directory.reread()
             await self._write(recover.scan, None)
             self._version = version
 
@@ -258,6 +277,32 @@ class Store:
     async def totals(self) -> Totals:
         """Count what waits, and the endpoints by state."""
         return await self._read(totals.totals())
+
+    # What applications publish in transactions of their own.
+
+    async def stirred(self) -> None:
+        """Wait until another process has written the file; as long as nobody does, a look reads memory alone."""
+        while True:
+            await asyncio.sleep(GLANCE)
+            stamp = self._files.stamp()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                version = await self._look(self._writer, data_version)
+                if version != self._stirred:
+                    self._stirred = version
+                    return
+
+    async def publication_waits(self) -> bool:
+        """Say whether an application has published something that is neither picked up nor refused."""
+        return await self._read(publish.waits())
+
+    async def count_refused(self) -> int:
+        """Count what applications published and was refused."""
+        return await self._read(publish.count_refused())
+
+    def pick_up(self, sources: Collection[str]) -> asyncio.Future[PickedUp]:
+        """Make events of some of what applications published, the oldest first; no type begins with a source's name."""
+        return self._write(publish.pick_up, sources)
 
     # Endpoints.
 

@@ -107,10 +107,14 @@ class Directory:
         self._matches: dict[tuple[str | None, str, Origin], tuple[str, ...]] = {}
 
     def forget(self) -> None:
-        """Read everything afresh: a transaction failed, or somebody else wrote."""
+        """Know nothing any more: a transaction failed."""
+        self.reread()
+        self.tallies.clear()
+
+    def reread(self) -> None:
+        """Read everything afresh: somebody else wrote."""
         self._endpoints.clear()
         self._matches.clear()
-        self.tallies.clear()
 
     def put(self, endpoint: Endpoint) -> None:
         """Remember an endpoint as it now is."""
