@@ -86,7 +86,7 @@ T = TypeVar("T")
 PRUNE_PAUSE, SHRINK_PAUSE = 0.01, 0.02
 """Seconds between steps of upkeep, in which others commit: longer than a step takes."""
 
-GLANCE = 0.02
+GLANCE = 0.05
 """Seconds between looks at whether somebody has committed."""
 
 log = logging.getLogger("hookd.store")
