@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from hookd.errors import HookdError, Unavailable
 from hookd.store.context import Changes, Context
 from hookd.store.files import DamagedError, Files, StorageError
-from hookd.store.sqlite import Connection, is_fault, perform, roll_back
+from hookd.store.sqlite import Connection, begin, is_fault, perform, roll_back
 from hookd.store.statement import Steps
 
 A = TypeVar("A")
@@ -267,7 +267,7 @@ class Committer:
         for carry_out in (_together, _apart):
             context = self._begin()
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                begin(connection)
                 answers = carry_out(connection, context, writes)
                 if self._fault is not None:
                     _touch(connection)

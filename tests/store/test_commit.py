@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -166,9 +167,11 @@ async def test_a_fault_of_the_disk_is_no_fault_of_a_writer_beside_a_faulty_one(s
     assert await stand.statuses() == [Status.DELIVERED]
 
 
-async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(stand: Stand, tmp_path: Path) -> None:
+async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await stand.endpoint()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
+    monkeypatch.setattr("hookd.store.sqlite.BUSY_TIMEOUT", 0.01)
     other = sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -178,6 +181,35 @@ async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(stand
         other.close()
     await stand.mended()
     assert (await stand.accept()).deliveries == 1
+
+
+BUSY = """
+import sqlite3, sys, time
+application = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+application.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY)")
+while True:
+    application.execute("BEGIN IMMEDIATE")
+    application.execute("INSERT INTO orders DEFAULT VALUES")
+    time.sleep(0.005)
+    application.execute("COMMIT")
+    print("committed", flush=True)
+"""
+
+
+async def test_an_application_that_writes_all_the_time_keeps_nobody_from_committing(
+    stand: Stand, tmp_path: Path
+) -> None:
+    command = (sys.executable, "-c", BUSY, str(tmp_path / "hookd.db"))
+    application = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert application.stdout is not None
+    try:
+        for _ in range(20):
+            await application.stdout.readline()
+            await stand.accept()
+    finally:
+        application.kill()
+        await application.wait()
+    assert len(await stand.types()) == 20
 
 
 async def test_a_rolled_back_claim_leaves_no_trace(stand: Stand) -> None:

@@ -66,10 +66,17 @@ async def written(stand: Stand) -> list[str]:
     return await stand.store._reader.run(read)
 
 
-async def test_those_who_queue_behind_a_fault_are_refused_with_it(stand: Stand, tmp_path: Path) -> None:
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 100"))
-    begun: list[str] = []
-    await traced(stand, lambda sql: begun.append(sql) if sql.startswith("BEGIN") else None)
+async def test_those_who_queue_behind_a_fault_are_refused_with_it(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookd.store.sqlite.BUSY_TIMEOUT", 0.1)
+    begun: list[Context] = []
+
+    def begin() -> Context:
+        begun.append(stand.store._begin())
+        return begun[-1]
+
+    monkeypatch.setattr(stand.store._committer, "_begin", begin)
     with closing(sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         first = stand.store.accept(stand.draft())

@@ -299,10 +299,12 @@ async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Pa
     assert getattr(delivery.destination, "headers", None) == {"X-New": "1"}
 
 
-async def test_what_could_not_be_looked_at_is_looked_at_again(stand: Stand, tmp_path: Path) -> None:
+async def test_what_could_not_be_looked_at_is_looked_at_again(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await stand.endpoint()
     await stand.accept()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
+    monkeypatch.setattr("hookd.store.sqlite.BUSY_TIMEOUT", 0.01)
     await stand.store.notice()
     with sqlite3.connect(tmp_path / "hookd.db", isolation_level=None) as other:
         other.execute("UPDATE outbox SET due_at = 7")
