@@ -16,8 +16,8 @@ from hookd.store import Accepted, Draft, Key, KeyKind, Store, draft_of
 PUBLISHED, PICKED_UP = "api", "outbox"
 """Where published events come from, in the metrics: the API, or the database, where an application has put them."""
 
-POLL = 2.0
-"""Seconds after which what applications have published is looked for in any case; the safety net, not the latency."""
+PAUSE = 2.0
+"""Seconds between attempts to pick up what applications have published, while the store is at fault."""
 
 TEST_TYPE = "hookd.test"
 TEST_PAYLOAD = b'{"message":"This is a test from hookd."}'
@@ -88,12 +88,9 @@ class Acceptor:
         while True:
             try:
                 await self.pick_up(sources())
-                async with asyncio.timeout(POLL):
-                    await self._store.stirred()
-            except TimeoutError:
-                continue
+                await self._store.stirred()
             except Unavailable:  # it says so in its own log, and at /readyz
-                await asyncio.sleep(POLL)
+                await asyncio.sleep(PAUSE)
 
     async def _tell_of_refused(self) -> None:
         with suppress(Unavailable):
@@ -109,7 +106,7 @@ class Acceptor:
                 self._count(event, accepted, PICKED_UP)
             for each in picked_up.refused:
                 wide(log, logging.WARNING, "what an application published is no event", **each._asdict())
-            if not picked_up.events and not picked_up.refused:  # another process picks it up
+            if not picked_up.events and not picked_up.refused:  # another process is to pick it up
                 return
 
     def _event(

@@ -8,7 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from hookd.model import Clock, Handler, wall_clock
 from hookd.policy.networks import all_networks
 from hookd.receive import Receiver
 from hookd.rejections import Rejections
-from hookd.store import Vault, open_store
+from hookd.store import Store, Vault, open_store, share
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
 from hookd.web.connections import Connections
@@ -73,15 +73,7 @@ class Daemon:
         settings = self._settings
         self._listen_to_signals()
         async with AsyncExitStack() as stack:
-            self._store = await stack.enter_async_context(
-                open_store(
-                    settings.store.path,
-                    self._clock,
-                    self._fresh_ids(),
-                    settings.store.dedupe,
-                    Vault(settings.store.keys, os.urandom),
-                )
-            )
+            self._store = await stack.enter_async_context(self._open_store())
             self._session = _session(settings)
             stack.push_async_callback(self._close_session)
             self._compose()
@@ -89,6 +81,13 @@ class Daemon:
                 await self._run_loops()
             except ExceptionGroup as errors:  # except* would wrap what it raises, before Python 3.11.4
                 raise _cause(errors) from None
+
+    def _open_store(self) -> AbstractAsyncContextManager[Store]:
+        store = self._settings.store
+        told = (self._clock, self._fresh_ids(), store.dedupe, Vault(store.keys, os.urandom))
+        if store.server is None:
+            return open_store(Path(store.place), *told)
+        return share(store.server, *told, lease=store.lease, listens=store.listen)
 
     def _fresh_ids(self) -> IdFactory:
         return IdFactory(self._clock, self._rng)

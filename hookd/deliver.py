@@ -78,9 +78,11 @@ class Deliverer:
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
         self._ahead: Ahead[Delivery] = Ahead(lanes, lambda delivery: len(delivery.event.payload))
         self._tested = set[str]()
+        self._cutting: asyncio.Task[int] | None = None
         self._claiming = False
         self._failure: BaseException | None = None
-        store.on_commit = self.note
+        store.on_commit, store.busy, store.on_lapse = self.note, lanes.busy, self.abandon
+        lanes.holds = store.holds
 
     def reconfigure(self, poster: Poster, runner: Runner, policy: Policy) -> None:
         """Make attempts in another way from now on; those in flight end as they began."""
@@ -137,8 +139,11 @@ class Deliverer:
     def note(self, committed: Committed) -> None:
         """Take in what a commit means: attempts to begin, lanes that have become due."""
         changes = committed.changes
-        self._metrics.commit_batch_size.observe(committed.size)
-        self._metrics.commit_seconds.observe(committed.seconds)
+        if committed.size:
+            self._metrics.commit_batch_size.observe(committed.size)
+            self._metrics.commit_seconds.observe(committed.seconds)
+        if changes.gained:
+            self._lanes.begin_anew()
         self._metrics.deliveries.update(changes.concluded)
         for lane, at in changes.due.items():
             self._lanes.make_due(lane, at)
@@ -292,6 +297,22 @@ class Deliverer:
             await self._store.hasten(endpoint.id)
         return attempt
 
+    def abandon(self) -> None:
+        """Cut off what is in flight, soon: another process may have taken it over."""
+        if self._cutting is None or self._cutting.done():
+            self._cutting = self._loop.create_task(self._cut_off())
+
+    async def _cut_off(self) -> int:
+        """Cut off the attempts that are under way, and put back all that is claimed; answer how many there were."""
+        self._put_all_back()
+        abandoned = dict(self._attempts)
+        for task in abandoned:
+            task.cancel()
+        if abandoned:
+            await asyncio.wait(abandoned)
+            self._store.release(list(abandoned.values()))
+        return len(abandoned)
+
     async def settled(self) -> None:
         """Wait until the attempts that are under way now have ended."""
         if self._attempts:
@@ -301,18 +322,15 @@ class Deliverer:
         """Claim nothing more; let what is in flight end, for so long; put the rest back."""
         self._claiming = False
         self._store.room = None
+        self._store.retire()
         self._wake.set()
         with suppress(Unavailable):
             await self._store.flush()  # what is being committed may have claimed while there still was room
         self._put_all_back()
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=seconds)
-        abandoned = dict(self._attempts)
-        for task in abandoned:
-            task.cancel()
+        abandoned = await self._cut_off()
         if abandoned:
-            await asyncio.wait(abandoned)
-            wide(log, logging.WARNING, "attempts did not end in time and will be made again", count=len(abandoned))
-            self._store.release(list(abandoned.values()))
+            wide(log, logging.WARNING, "attempts did not end in time and will be made again", count=abandoned)
         with suppress(Unavailable):  # the next start takes it all up as it would after a crash
             await self._store.flush()

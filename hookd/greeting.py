@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from hookd.config import Settings
+from hookd.units import counted
 from hookd.version import VERSION
 
 log = logging.getLogger("hookd")
@@ -16,17 +17,17 @@ def greet(settings: Settings, path: Path | None, address: str, endpoints: int) -
         VERSION,
         address,
         path or "built in",
-        settings.store.path,
+        settings.store.place,
         _callers(settings),
     )
     if settings.server.inbound is not None:
         log.info("the sources alone are also at http://%s", settings.server.inbound)
     log.info(
         "%s, %s, %s, %s; try: %s",
-        _counted(len(settings.sources), "source"),
-        _counted(len(settings.triggers), "trigger"),
-        _counted(len(settings.handlers), "handler"),
-        _counted(endpoints, "endpoint"),
+        counted(len(settings.sources), "source"),
+        counted(len(settings.triggers), "trigger"),
+        counted(len(settings.handlers), "handler"),
+        counted(endpoints, "endpoint"),
         _example(settings, address),
     )
 
@@ -35,10 +36,6 @@ def _callers(settings: Settings) -> str:
     if not settings.tokens:
         return "anyone on this machine may call it (no tokens)"
     return f"callers need a token ({len(settings.tokens)} known)"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _example(settings: Settings, address: str) -> str:

@@ -95,6 +95,8 @@ class Lanes:
         self._per_endpoint = per_endpoint
         self._monotonic = monotonic
         self._began = monotonic()
+        self.holds: Callable[[], bool] = lambda: True
+        """Whether what is claimed may be begun; not while another process may have taken it over."""
         self.crowded = False
         """Whether what is claimed ahead takes so much memory that no more may be."""
         self._all = Lane("", max_in_flight)
@@ -108,6 +110,17 @@ class Lanes:
     def in_flight(self) -> int:
         """Deliveries that are claimed, in all lanes."""
         return self._all.claimed
+
+    def busy(self) -> list[str]:
+        """Name the lanes of which something is claimed or under way."""
+        return [lane.id for lane in list(self._lanes.values()) if lane.claimed]
+
+    def begin_anew(self) -> None:
+        """Know nothing more of the lanes of which nothing is claimed: another process may have sent to them."""
+        self._began = self._monotonic()
+        for lane in list(self._lanes.values()):
+            if not lane.claimed:
+                lane.bucket, lane.known = None, False
 
     def _lane(self, identity: str) -> Lane:
         return self._lanes.get(identity) or self._lanes.setdefault(identity, Lane(identity, self._per_endpoint))
@@ -197,7 +210,7 @@ class Lanes:
     def start(self, identity: str) -> bool:
         """Begin an attempt of a claimed delivery, if there is room for it now."""
         lane = self._lane(identity)
-        if lane.running >= self._share(lane) or self.full:
+        if lane.running >= self._share(lane) or self.full or not self.holds():
             return False
         lane.running += 1
         self._all.running += 1

@@ -7,15 +7,17 @@ is not kept, and each source has its own share.
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
+from hookd.cloudevents import binary
 from hookd.errors import SignatureError, Unavailable, Unreadable
 from hookd.ids import IdFactory
 from hookd.model import Clock, Rejection, Source
 from hookd.signing import Headers, Scheme, collect
 from hookd.signing.headers import Collected
+from hookd.signing.keys import PREFIX
 from hookd.signing.repairs import alike
 from hookd.store import Store
 
@@ -38,8 +40,8 @@ UNREADABLE: Final = "unreadable"
 """The reason of what is authentic, and can't be read."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-_SECRET: Final = re.compile(r"token|secret|passw|credential|api[-_]?key|session|auth", re.IGNORECASE)
-_SECRET_IN_QUERY: Final = re.compile(rf"((?<=[?&])[^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]*", re.IGNORECASE)
+_SECRET: Final = re.compile(r"token|secret|passw|credential|(?<!idempotency[-_])key|session|auth", re.IGNORECASE)
+_BETWEEN_PARAMETERS: Final = re.compile(r"([?&;])")
 
 log = logging.getLogger("hookd.rejections")
 
@@ -115,9 +117,16 @@ class Rejections:
 
 def kept_target(source: Source, row: Scheme, target: str) -> str:
     """Answer the target of a request that is kept, credentials masked; whole where it is signed, if it shows none."""
-    if _repeats(target, source.secrets) or _repeats(unquote_plus(target), source.secrets):
+    if repeats(readings(target), source.secrets):
         return MASK
-    return target if row.signs_url else _SECRET_IN_QUERY.sub(rf"\1{MASK}", target)
+    path, mark, query = target.partition("?")
+    return target if row.signs_url else path + mark + "".join(map(_masked, _BETWEEN_PARAMETERS.split(query)))
+
+
+def _masked(parameter: str) -> str:
+    """Answer a parameter of a query, without its value where that is a credential."""
+    name, equals, _ = parameter.partition("=")
+    return f"{name}={MASK}" if equals and _SECRET.search(unquote_plus(name)) else parameter
 
 
 def kept_headers(source: Source, row: Scheme, headers: Headers) -> tuple[tuple[str, str], ...]:
@@ -128,11 +137,22 @@ def kept_headers(source: Source, row: Scheme, headers: Headers) -> tuple[tuple[s
     kept: list[tuple[str, str]] = []
     left = LONGEST_HEADERS
     for name, values in sorted(collected.items(), key=lambda item: item[0] not in needed):
-        shown = [MASK if name in secret or _repeats(value, source.secrets) else value for value in values]
+        shown = [MASK if name in secret or repeats(value, source.secrets) else value for value in values]
         left -= sum(len(name) + len(value) for value in shown)
         if left >= 0 or name in needed:
             kept += [(name, value) for value in shown]
     return tuple(kept)
+
+
+def repeats(text: str, secrets: Iterable[str]) -> bool:
+    """Say whether a text shows one of these secrets, with its prefix or without."""
+    spellings = {spelling for secret in secrets for spelling in (secret, secret.removeprefix(PREFIX))}
+    return any(spelling in text for spelling in spellings if len(spelling) >= SHORTEST_MASKED)
+
+
+def readings(target: str) -> str:
+    """Answer a target as it is, and as its escapes are read (RFC 3986, and as forms are)."""
+    return "\n".join((target, unquote(target), unquote_plus(target)))
 
 
 def hindrance(source: Source, row: Scheme, rejection: Rejection) -> str | None:
@@ -148,25 +168,22 @@ def hindrance(source: Source, row: Scheme, rejection: Rejection) -> str | None:
     return None
 
 
-def _own_headers(source: Source) -> frozenset[str]:
-    """Name the headers, in lower case, in which the source says that an id or a type stands."""
-    fields = [field.name for field in (source.id, source.type) if field is not None and field.place == "header"]
-    return frozenset(name.lower() for name in fields)
+def _own_headers(source: Source, headers: Collected) -> frozenset[str]:
+    """Name the headers, in lower case, that an event is made of: its id and type, its content type, a CloudEvent's."""
+    fields = [field.name.lower() for field in (source.id, source.type) if field is not None and field.place == "header"]
+    attributes = [name for name in headers if source.format != "plain" and name.startswith(binary.PREFIX)]
+    return frozenset({"content-type", *fields, *attributes})
 
 
 def _read_headers(source: Source, row: Scheme, headers: Collected) -> frozenset[str]:
     """Name the headers without which a request can't be verified, or not told from another."""
-    return row.reads(headers) | _own_headers(source)
+    return row.reads(headers) | _own_headers(source, headers)
 
 
 def _credentials(source: Source, row: Scheme, headers: Collected) -> set[str]:
     """Name the headers whose values are secret, or may be."""
-    known = row.reads({}) | _own_headers(source)
+    known = row.reads({}) | _own_headers(source, headers)
     secret = {name for name in headers if name not in known and _SECRET.search(name)}
     if not row.signed:
         secret |= {row.header.lower(), *alike(row.header, headers)}
     return secret | _CREDENTIALS
-
-
-def _repeats(value: str, secrets: Sequence[str]) -> bool:
-    return any(secret in value for secret in secrets if len(secret) >= SHORTEST_MASKED)

@@ -108,6 +108,13 @@ def format_time(time: int) -> str:
     return (_EPOCH + time * _MILLISECOND).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+def counted(count: int, noun: str) -> str:
+    """Write how many there are of something: `1 event`, `2 deliveries`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+
+
 def _quantity(text: str, units: dict[str, int]) -> int | None:
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2] not in units:

@@ -2,6 +2,11 @@
 
 import os
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgres import ENDING, database
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell starts what runs in its background with SIGINT ignored, and every process of a test would inherit that."""
@@ -11,3 +16,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 os.environ["SSL_CERT_FILE"] = os.devnull
 """Each would read all certificate authorities of this machine, too. Who is to be trusted, a test says itself."""
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """Answer the URL of a database of its own with hookd's schema, on a real server."""
+    with database() as url:
+        yield url
+
+
+def pytest_unconfigure() -> None:
+    ENDING.close()

@@ -220,7 +220,7 @@ async def test_it_watches_for_what_applications_publish(
 async def test_while_the_storage_is_at_fault_it_watches_on(
     stand: Stand, acceptor: Acceptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookd.accept.POLL", 0.01)
+    monkeypatch.setattr("hookd.accept.PAUSE", 0.01)
     await stand.endpoint()
     insert(tmp_path, ("order.placed", "order-1"), payload='"' + "x" * 100_000 + '"')
     await fill(stand)

@@ -26,7 +26,7 @@ from hookd.policy.breaker import NEVER, BreakerPolicy
 from hookd.store import Committed, DeliveryRecord
 from tests.crash.waiting import until
 from tests.receivers import OK, Connection, Receiver, Request, answering
-from tests.store.stand import DAY, PATIENCE, Stand, sqlite, stand_on
+from tests.store.stand import DAY, PATIENCE, Stand, file_of, sqlite, stand_on
 
 SOON = 30
 """A wait of the schedule, in milliseconds of the test's own clock."""
@@ -342,7 +342,7 @@ async def test_nothing_is_sent_that_was_handed_over_in_the_commit_that_opens_the
         await it.stand.accept()
         await gate.arrived.wait()
         store = it.stand.store
-        held_up = asyncio.create_task(store._writer.run(lambda _: commits.wait()))
+        held_up = asyncio.create_task(file_of(store).writer.run(lambda _: commits.wait()))
         store.hasten("ep_none")  # a commit that waits, so that all that follows comes into the next
         await until(lambda: not store._committer._writes, "the commit is on its way")
         accepted = [store.accept(it.stand.draft()) for _ in range(5)]
@@ -705,11 +705,11 @@ async def test_an_outcome_outlives_a_fault_of_the_storage(tmp_path: Path) -> Non
         await it.stand.endpoint(url=receiver.url())
         await it.stand.accept()
         await gate.crowd(1)
-        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
         gate.open.set()
         while it.metrics.attempts_in_flight:
             await it.deliverer.settled()
-        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
         await it.reach(Status.DELIVERED)
         assert len(receiver.requests) == 1
 
@@ -719,12 +719,12 @@ async def test_a_claim_that_met_a_fault_is_made_again(tmp_path: Path) -> None:
         await it.stand.endpoint(url=receiver.url())
         accepted = await it.stand.accept()
         await it.reach(Status.PENDING)
-        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
         it.stand.pass_time(SOON)
         while it.stand.store.fault is None:
             with suppress(Exception):
                 await it.stand.settle()
-        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
         await it.stand.mended()
         it.stand.pass_time(DAY)
         await it.reach(Status.FAILED, event=accepted.event)
@@ -743,11 +743,11 @@ async def test_what_cannot_be_claimed_holds_up_no_other_and_ends_nothing(
             endpoint = f"ep_{name}"
             await it.stand.endpoint(endpoint, url=receiver.url(), event_types=(name,), state=EndpointState.PAUSED)
         bad, good = [(await it.stand.accept(name)).event for name in ("bad", "good")]
-        await it.stand.store._writer.run(lambda raw: raw.execute(corrupted(bad, "nowhere")))
+        await file_of(it.stand.store).writer.run(lambda raw: raw.execute(corrupted(bad, "nowhere")))
         await asyncio.gather(*(activated(it, f"ep_{name}") for name in ("bad", "good")))
         await it.reach(Status.DELIVERED, event=good)
         await until(lambda: "what waits can't be claimed" in caplog.text, "it is said")
-        await it.stand.store._writer.run(lambda raw: raw.execute(corrupted(bad, "published")))
+        await file_of(it.stand.store).writer.run(lambda raw: raw.execute(corrupted(bad, "published")))
         it.stand.pass_time(DAY)
         await it.deliverer.run_once()
         await it.reach(Status.DELIVERED, event=bad)
@@ -765,7 +765,7 @@ async def test_a_fault_keeps_no_more_than_was_claimed(tmp_path: Path) -> None:
         await asyncio.gather(*(it.stand.accept() for _ in range(30)))
         await gate.crowd(7)  # the last place is kept for an endpoint that has none
         claimed = it.stand.lanes.in_flight
-        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
         gate.open.set()
         while it.metrics.attempts_in_flight:
             await it.deliverer.settled()
@@ -775,7 +775,7 @@ async def test_a_fault_keeps_no_more_than_was_claimed(tmp_path: Path) -> None:
             await it.deliverer.run_once()
         kept = it.stand.store._committer._writes
         assert len(kept) == len(receiver.requests) == claimed, "nothing was claimed meanwhile"
-        await it.stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
         await it.stand.mended()
         it.stand.pass_time(DAY)
         await it.reach(Status.DELIVERED)

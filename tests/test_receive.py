@@ -21,7 +21,7 @@ from hookd.rejections import A_SECOND, MOST_WAITING, Rejections
 from hookd.signing import Verified, scheme
 from hookd.store import Page
 from tests.nouns import SECRET
-from tests.store.stand import SECOND, Stand, sqlite, stand_on
+from tests.store.stand import SECOND, Stand, file_of, sqlite, stand_on
 
 SOURCE = Source(
     name="shop",
@@ -163,7 +163,7 @@ async def test_long_ids_are_told_apart_to_their_last_character(receiver: Receive
 async def test_no_id_is_remembered_at_a_greater_length(stand: Stand, receiver: Receiver, length: int) -> None:
     await receive(receiver, b'{"id": "%s"}' % (b"x" * length))
     find = "SELECT max(length(key)) FROM dedupe"
-    (longest,) = await stand.store._reader.run(lambda raw: raw.execute(find).fetchone())
+    (longest,) = await file_of(stand.store).reader.run(lambda raw: raw.execute(find).fetchone())
     assert longest <= min(length, LONGEST_KEY)
 
 

@@ -105,3 +105,9 @@ def test_any_text_is_a_time_or_a_value_error_on_one_line(text: str) -> None:
         units.parse_time(text, NOW)
     except ValueError as error:
         assert str(error).isprintable()  # noqa: PT017 - most texts are none, some are
+
+
+def test_counts() -> None:
+    counts = [(0, "event", "0 events"), (1, "delivery", "1 delivery"), (2, "delivery", "2 deliveries")]
+    for count, noun, written in counts:
+        assert units.counted(count, noun) == written

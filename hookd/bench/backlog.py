@@ -53,7 +53,7 @@ async def backlog(stand: Stand, rounds: int, events: int) -> list[Figure]:
 
 async def _prepared(stand: Stand) -> tuple[Path, list[str]]:
     """Make a store with the endpoints; answer its directory, and them."""
-    directory = stand.fresh_directory()
+    directory = await stand.fresh_directory()
     async with stand.run(directory) as hookd:
         return directory, await hookd.register_all({"url": url} for url in stand.destinations(ENDPOINTS))
 

@@ -42,7 +42,7 @@ async def _backlog_rate(stand: Stand, events: int) -> float:
 async def _spread_rate(stand: Stand, events: int) -> float:
     """Start on a backlog of one event more for each destination; those that come first warm it up."""
     urls = stand.destinations(min(DESTINATIONS, events))
-    directory = stand.fresh_directory()
+    directory = await stand.fresh_directory()
     async with stand.run(directory) as hookd:
         endpoints = await hookd.register_all({"url": url} for url in urls)
     async with stocked(directory) as stock:

@@ -33,7 +33,7 @@ async def _prepared(stand: Stand, count: int) -> Path:
 
     The subscribers are paused, so that the publishing alone is measured, and not the deliveries that follow.
     """
-    directory = stand.fresh_directory()
+    directory = await stand.fresh_directory()
     url = f"http://127.0.0.1:{stand.sink.port}/hook"
     async with stand.run(directory) as hookd:
         subscribers = await hookd.register_all({"url": url, "event_types": [EVENT_TYPE]} for _ in range(SUBSCRIBERS))

@@ -63,7 +63,7 @@ class Crew:
 
 async def soak(stand: Stand, seconds: float, lives: int) -> list[Figure]:
     """Run for so many seconds, in a number of lives on one store."""
-    directory = stand.fresh_directory()
+    directory = await stand.fresh_directory()
     async with _crew(stand) as crew:
         rate = await _half_capacity(stand, crew, directory)
         lived = [await _live(stand, crew, directory, rate, seconds / lives) for _ in range(lives)]

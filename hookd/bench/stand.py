@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from hookd.bench.place import Places
 from hookd.bench.subject import EVENT_TYPE, IN_FLIGHT, Subject, subject
 from hookd.bench.wire import BenchError
 from hookd.bench.worker import Answer, Worker, hire
@@ -52,21 +53,26 @@ class Stand:
     """What the daemons log."""
     advance: Callable[[], object] = lambda: None
     """Called at the end of each step of a scenario."""
+    places: Places = field(default_factory=Places)
+    """Where the daemons keep their stores."""
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def fresh_directory(self) -> Path:
-        """Make a directory for a store."""
+    async def fresh_directory(self) -> Path:
+        """Make a directory for a daemon, and a place for its store."""
         directory = self.directory / f"hookd-{next(self._numbers)}"
         directory.mkdir()
+        await self.places.furnish(directory)
         return directory
 
     def run(self, directory: Path, *, in_flight: int | None = IN_FLIGHT) -> AbstractAsyncContextManager[Subject]:
         """Run a daemon on the store in a directory."""
         return subject(directory, level=self.level, in_flight=in_flight)
 
-    def fresh_subject(self, *, in_flight: int | None = IN_FLIGHT) -> AbstractAsyncContextManager[Subject]:
+    @contextlib.asynccontextmanager
+    async def fresh_subject(self, *, in_flight: int | None = IN_FLIGHT) -> AsyncIterator[Subject]:
         """Run a daemon that has never run before."""
-        return self.run(self.fresh_directory(), in_flight=in_flight)
+        async with self.run(await self.fresh_directory(), in_flight=in_flight) as running:
+            yield running
 
     async def publish(self, running: Subject, count: int, event_type: str = EVENT_TYPE) -> Answer:
         """Publish so many events to hookd as fast as it accepts them."""
@@ -138,9 +144,15 @@ def disk() -> Path:
 
 
 @contextlib.asynccontextmanager
-async def stand(level: str = "warning", advance: Callable[[], object] = lambda: None) -> AsyncIterator[Stand]:
-    """Set everything up in a temporary directory, and clear it away afterwards."""
+async def stand(
+    level: str = "warning", advance: Callable[[], object] = lambda: None, server: str | None = None
+) -> AsyncIterator[Stand]:
+    """Set everything up in a temporary directory, and clear it away afterwards; `server` is PostgreSQL's."""
+    places = Places(server)
     with tempfile.TemporaryDirectory(prefix=".hookd-bench-", dir=disk()) as name:
         directory = Path(name)
         async with hire("sink", directory) as sink, hire("generator", directory) as generator:
-            yield Stand(sink, generator, directory, level, advance)
+            try:
+                yield Stand(sink, generator, directory, level, advance, places)
+            finally:
+                await places.clear()

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from hookd.accept import Acceptor
+from hookd.bench.place import opened
 from hookd.bench.stand import PAYLOAD
 from hookd.bench.subject import EVENT_TYPE
 from hookd.ids import IdFactory
 from hookd.metrics import Metrics
 from hookd.model import Publication, wall_clock
-from hookd.store import Store, open_store
+from hookd.store import Store
 
 T = TypeVar("T")
 
@@ -28,8 +29,8 @@ class Stock:
     """Writes endpoints and waiting deliveries; nothing is sent, since no daemon runs."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._ids = _ids()
+        self.store = store
+        self.ids = _ids()
         self._acceptor = Acceptor(store, Metrics(), wall_clock, _ids())
 
     async def publish(self, endpoints: Sequence[str], count: int) -> None:
@@ -39,12 +40,12 @@ class Stock:
 
     async def multiply(self, endpoint: str, count: int) -> None:
         """Add so many endpoints like one that there is, each subscribed to a type of its own."""
-        example = await self._store.endpoint(endpoint, None)
+        example = await self.store.endpoint(endpoint, None)
         for numbers in _batches(itertools.count(), count):
             endpoints = (
-                replace(example, id=self._ids("ep"), event_types=(f"bench.other.{number}",)) for number in numbers
+                replace(example, id=self.ids("ep"), event_types=(f"bench.other.{number}",)) for number in numbers
             )
-            await asyncio.gather(*map(self._store.create_endpoint, endpoints))
+            await asyncio.gather(*map(self.store.create_endpoint, endpoints))
 
 
 def _event(endpoint: str) -> Publication:
@@ -64,7 +65,7 @@ def _batches(values: Iterator[T], count: int) -> Iterator[list[T]]:
 @contextlib.asynccontextmanager
 async def stocked(directory: Path) -> AsyncIterator[Stock]:
     """Open the store in a daemon's directory while that daemon does not run."""
-    async with open_store(directory / "hookd.db", wall_clock, _ids(), _DEDUPE) as store:
+    async with opened(directory, wall_clock, _ids(), _DEDUPE) as store:
         running = asyncio.create_task(store.run())
         try:
             yield Stock(store)

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from hookd.bench.place import store_url
 from hookd.bench.wire import BenchError
 from hookd.bench.worker import last_line, started
 
@@ -24,7 +25,7 @@ port = {port}
 drain = "1s"
 
 [store]
-url = "sqlite:hookd.db"
+url = "{url}"
 
 [delivery]
 {delivery}
@@ -132,7 +133,7 @@ async def subject(
     port = _free_port()
     config = directory / "config.toml"
     delivery = "" if in_flight is None else _WITHOUT_LIMITS.format(in_flight=in_flight)
-    config.write_text(_CONFIG.format(port=port, delivery=delivery, level=level))
+    config.write_text(_CONFIG.format(port=port, delivery=delivery, level=level, url=store_url(directory)))
     log = directory / "hookd.log"
     command = [sys.executable, "-m", "hookd", "run", "--config", str(config)]
     base = f"http://127.0.0.1:{port}"

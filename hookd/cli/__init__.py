@@ -21,8 +21,9 @@ COMMANDS = {
     "sign": "hookd.cli.keys",
     "verify": "hookd.cli.keys",
     "token": "hookd.cli.keys",
-    "migrate": "hookd.cli.serve",
-    "prune": "hookd.cli.serve",
+    "migrate": "hookd.cli.upkeep",
+    "prune": "hookd.cli.upkeep",
+    "backup": "hookd.cli.upkeep",
     "bench": "hookd.cli.measure",
 }
 """Where each command is defined, in the order of `--help`; the function bears the command's name."""

@@ -1,12 +1,11 @@
-"""Kinds of places: hosts, addresses, networks, the proxy, the store."""
+"""Kinds of places: hosts, addresses, networks, the proxy."""
 
 import ipaddress
-import os
 import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from hookd.config.kinds import Kind, Surroundings, got, kind, quoted, text
+from hookd.config.kinds import Kind, got, kind, quoted, text
 from hookd.policy.networks import networks
 
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
@@ -73,14 +72,6 @@ def _proxy_shown(url: str) -> str:
     return quoted(url if host == parts.netloc else parts._replace(netloc=f"***@{host}").geturl())
 
 
-def _store(value: Any, surroundings: Surroundings, *_: object) -> str:
-    path = value.removeprefix("sqlite:") if isinstance(value, str) and value.startswith("sqlite:") else ""
-    if not path or path.startswith(":") or not path.isprintable() or path.endswith("/"):
-        # What was there instead is not repeated: the URL of another database may hold a password.
-        raise ValueError('expected "sqlite:PATH", a file, such as "sqlite:hookd.db"')
-    return f"sqlite:{os.path.realpath(surroundings.folder / path)}"
-
-
 def _network(value: Any, *_: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected {_NETWORK}, got {got(value)}")  # noqa: TRY004 - ValueError is what pydantic collects
@@ -92,4 +83,3 @@ HOST = text('a host or an IP address such as "127.0.0.1"', is_host)
 ADDRESS = kind('an address such as "0.0.0.0:8081"', _address, lambda address: quoted(str(address)))
 NETWORK = Kind(_NETWORK, _network, lambda network: quoted(str(network)))
 PROXY = Kind(_PROXY, _proxy, _proxy_shown)
-STORE = Kind('"sqlite:PATH"', _store, quoted)

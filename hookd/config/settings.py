@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from hookd.attempt import SOURCE
-from hookd.config import places, words
+from hookd.config import places, stores, words
 from hookd.config.kinds import choice, duration, integer, share, size
 from hookd.config.places import Address
 from hookd.config.schemes import SchemeTable, with_described
@@ -52,8 +52,9 @@ class StoreSettings:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    url: Annotated[str, places.STORE] = "sqlite:hookd.db"
-    """The database file; with `$STATE_DIRECTORY` set (by systemd) the default is in that directory."""
+    url: Annotated[str, stores.STORE] = field(default="sqlite:hookd.db", repr=False)
+    """The database: a file, which is this daemon's alone, or a PostgreSQL server, which any number of daemons share.
+    With `$STATE_DIRECTORY` set (by systemd) the default is in that directory."""
     keys: Annotated[tuple[Annotated[bytes, words.KEY], ...], words.DIFFERENT] = field(default=(), repr=False)
     """What encrypts endpoints' secrets, tokens and headers in the file: the first key encrypts, all decrypt. Without
     any they are plain there. To change keys put a new one first, restart, and run `hookd migrate --rekey`."""
@@ -68,11 +69,27 @@ class StoreSettings:
     """How much of the body of such a request is kept; one with a longer body can't be accepted by hand."""
     rejection_age: Annotated[int, duration("1s", "3650d", "7d")] = parse_duration("7d")
     """How long such a request is kept."""
+    lease: Annotated[int, duration("1s", "5m", "10s")] = parse_duration("10s")
+    """How long a daemon that is not heard of keeps what it is sending; then others take it up. A third of it is how
+    often each says that it lives. For PostgreSQL alone: a file has one daemon."""
+    listen: Annotated[bool, words.FLAG] = True
+    """Whether daemons wake each other with LISTEN and NOTIFY; set it to false behind PgBouncer in transaction mode. For
+    PostgreSQL alone."""
 
     @property
-    def path(self) -> Path:
-        """The SQLite file."""
-        return Path(self.url.removeprefix("sqlite:"))
+    def path(self) -> Path | None:
+        """The SQLite file; None where the store is on a server."""
+        return Path(self.url.removeprefix(stores.FILE)) if self.url.startswith(stores.FILE) else None
+
+    @property
+    def server(self) -> str | None:
+        """The URL of the PostgreSQL server, password included; None where the store is a file."""
+        return self.url if self.path is None else None
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people: the file, or the server's URL without its password."""
+        return stores.without_password(self.url) if self.path is None else str(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,9 @@ from typing import Final
 LONGEST: Final = 1024 * 1024
 """Bytes of a body that is written anew; a longer one takes too long."""
 
+MOST_INDENTED: Final = 2 * LONGEST
+"""Characters of a body that is indented, since one that is nested deeply can grow to thousands of its length."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 _LAYOUTS: Final[tuple[tuple[str, int | str | None, tuple[str, str]], ...]] = (
     ("without spaces", None, (",", ":")),
@@ -48,7 +51,10 @@ def _written_anew(body: bytes) -> Iterator[tuple[str, bytes]]:
     try:
         value = json.loads(body)
         for (layout, indent, separators), ascii_only, sort in product(_LAYOUTS, (False, True), (False, True)):
-            text = json.dumps(value, ensure_ascii=ascii_only, sort_keys=sort, indent=indent, separators=separators)
+            encoder = json.JSONEncoder(ensure_ascii=ascii_only, sort_keys=sort, indent=indent, separators=separators)
+            text = _written(encoder, value)
+            if text is None:
+                continue
             order = " and with its keys sorted" if sort else ""
             escapes = "escaped" if ascii_only else "not escaped"
             words = f"as JSON {layout}{order}, what is not ASCII {escapes}"
@@ -56,6 +62,19 @@ def _written_anew(body: bytes) -> Iterator[tuple[str, bytes]]:
             yield f"{words} and slashes escaped", text.replace("/", "\\/").encode()
     except (ValueError, RecursionError):  # no JSON, half a character, or more digits than Python converts
         return
+
+
+def _written(encoder: json.JSONEncoder, value: object) -> str | None:
+    """Write a value; None where it is indented and grows too long, which is told as soon as it does."""
+    if not encoder.indent:
+        return encoder.encode(value)
+    parts, left = [], MOST_INDENTED
+    for part in encoder.iterencode(value):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            return None
+    return "".join(parts)
 
 
 def _decoded_otherwise(body: bytes) -> Iterator[tuple[str, bytes]]:

@@ -165,21 +165,23 @@ def _rounded(duration: int) -> str:
 def _guesses(
     request: Guess, others: Mapping[str, Sequence[str]], former: Sequence[str], rows: Sequence[Scheme], now: int
 ) -> Iterator[Guess]:
-    """Answer what the request may have been, the likeliest first."""
+    """Answer what the request may have been, the likeliest first; before what other sources have, which may be much."""
     yield request
     mended = list(_mended(request))
     yield from mended
     request = next((guess for guess in (request, *mended) if guess.is_readable(now)), request)
-    keys = list(_with_other_keys(request, others, former))
-    yield from keys
+    own = list(_with_other_keys(request, former))
+    yield from own
     yield from _with_other_addresses(request)
     bodies = list(_with_other_bodies(request))
     yield from bodies
     yield from _respelt(request)
+    theirs = list(_with_keys_of_others(request, others))
+    yield from theirs
     yield from _of_other_schemes(request, others, rows)
     for body in bodies:
         yield from _respelt(body)
-        yield from (replace(key, body=body.body, found=(*key.found, body.found[-1])) for key in keys)
+        yield from (replace(key, body=body.body, found=(*key.found, body.found[-1])) for key in (*own, *theirs))
 
 
 def _mended(request: Guess) -> Iterator[Guess]:
@@ -208,16 +210,19 @@ def _with_other_addresses(request: Guess) -> Iterator[Guess]:
             yield replace(request, url=url, found=(*request.found, Found(words, remedy)))
 
 
-def _with_other_keys(request: Guess, others: Mapping[str, Sequence[str]], former: Sequence[str]) -> Iterator[Guess]:
+def _with_other_keys(request: Guess, former: Sequence[str]) -> Iterator[Guess]:
     remedy = "put it back beside the new one until the sender has changed over"
     for secret in former:
         yield _with(request, request.row, secret, Found("with a secret that this source no longer has", remedy))
-    for name, secrets in others.items():
-        remedy = "the sender posts to the wrong path, or one of the two sources has the other's secret"
-        for secret in secrets:
-            yield _with(request, request.row, secret, Found(f"with a secret of the source {name}", remedy))
     for secret in request.secrets:
         yield from _misread(request, secret)
+
+
+def _with_keys_of_others(request: Guess, others: Mapping[str, Sequence[str]]) -> Iterator[Guess]:
+    remedy = "the sender posts to the wrong path, or one of the two sources has the other's secret"
+    for name, secrets in others.items():
+        for secret in secrets:
+            yield _with(request, request.row, secret, Found(f"with a secret of the source {name}", remedy))
 
 
 def _misread(request: Guess, secret: str) -> Iterator[Guess]:
@@ -245,7 +250,7 @@ def _of_other_schemes(request: Guess, others: Mapping[str, Sequence[str]], rows:
         for secret in request.secrets:
             yield replace(other, secrets=(secret,))
             yield from _misread(other, secret)
-        yield from _with_other_keys(replace(other, secrets=()), others, ())
+        yield from _with_keys_of_others(other, others)
 
 
 def _with(request: Guess, row: Scheme, secret: str, found: Found) -> Guess:

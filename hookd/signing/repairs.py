@@ -74,13 +74,16 @@ def _plain(name: str) -> str:
 def respelt(  # what is signed, each with its name
     row: Scheme, secrets: Sequence[str], headers: Collected, body: bytes, url: str, method: str
 ) -> Iterator[Repair]:
-    """Answer the headers with a signature written as the scheme writes it, where it is right but for that."""
+    """Answer the headers with a signature written as the scheme writes it, where it is right but for that.
+
+    The signature is what a proof ends with; a prefix or a label before it may look like one.
+    """
     given = headers.get(row.header.lower(), [])
     if not row.signed or len(given) != 1:
         return
     for secret in secrets:
         right = _signed(row, secret, headers, body, url, method)
-        if right is not None and digests(given[0]) & digests(right):
+        if right is not None and digests(given[0]) & digests(_SIGNATURE.findall(right)[-1]):
             yield _difference(row, given[0], right), {**headers, row.header.lower(): [right]}
 
 

@@ -18,6 +18,7 @@ from hookd.signing.headers import Collected
 from hookd.signing.proof import Key, base64
 from hookd.signing.reason import Reason
 from hookd.signing.scheme import Scheme, Verified, too_far
+from hookd.text import one_line
 
 INPUT: Final = "Signature-Input"
 DIGEST: Final = "content-digest"
@@ -195,7 +196,7 @@ class _Request(NamedTuple):
         if not isinstance(name, str) or name.startswith("@") or parameters:
             raise SignatureError(Reason.MALFORMED_HEADER, f"{INPUT} has a component that hookd does not know")
         if name not in self.headers:
-            raise SignatureError(Reason.MISSING_HEADER, f"{name} is signed, but missing")
+            raise SignatureError(Reason.MISSING_HEADER, f"{one_line(name, 80)} is signed, but missing")
         return ", ".join(value.strip(" \t") for value in self.headers[name])
 
     @property

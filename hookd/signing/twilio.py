@@ -17,6 +17,8 @@ DIGEST: Final = "bodySHA256"
 """The parameter of the query that holds the digest of a body that is no form."""
 MOST_FIELDS: Final = 1000
 """Fields of a form: many more than Twilio sends, since they are sorted before anything is known of the sender."""
+LONGEST_FORM: Final = 64 * 1024
+"""Bytes of a form, many more than Twilio sends as well: undoing their escapes takes a second for each MiB."""
 PORTS: Final = {"https": 443, "http": 80}
 
 
@@ -80,6 +82,8 @@ def _fields(body: bytes, parts: SplitResult) -> bytes | None:
     if digests is not None:
         good = compare_digest(",".join(digests).encode("utf-8", "surrogatepass"), sha256(body).hexdigest().encode())
         return b"" if good else None
+    if len(body) > LONGEST_FORM:
+        return None
     text = body.decode("utf-8", "surrogateescape")
     try:
         fields = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=MOST_FIELDS)

@@ -10,9 +10,9 @@ from msgspec import Struct
 from hookd.errors import Conflict, Fault, HookdError, InvalidInput, Unavailable
 from hookd.model import PAYLOAD_TYPE, Delivery, Destination, Endpoint, EndpointState, Event, Origin, Status
 from hookd.store.context import Context
-from hookd.store.order import Line, last_turns
+from hookd.store.order import NEWCOMER, Line, last_turns
 from hookd.store.rows import text
-from hookd.store.statement import Insert, Many, Row, Steps, statements
+from hookd.store.statement import Again, Insert, Many, Row, Steps, statements
 
 SQL = statements("accept")
 
@@ -96,23 +96,25 @@ def accept(context: Context, drafts: Sequence[Draft]) -> Steps[list[Accepted | H
             except (InvalidInput, Unavailable) as error:
                 answer = error
         if isinstance(answer, Accepted):
-            keys += _remember(draft, answer, known)
+            keys += _remember(draft, answer, known, context.now - context.dedupe)
         answers.append(answer)
     if fresh:
         yield from _insert(context, fresh, answers)
-    if keys:
-        yield Many(SQL.remember, keys)
+    if keys and len((yield Many(SQL.remember, keys))) < len(keys):
+        raise Again("another process has just accepted something under the same key")
     return answers
 
 
-def _remember(draft: Draft, answer: Accepted, known: dict[Key, Known]) -> list[Row]:
+def _remember(draft: Draft, answer: Accepted, known: dict[Key, Known], oldest: int) -> list[Row]:
     """Know from now on what came under a draft's keys; answer the rows of those that are new.
+
+    `oldest` (epoch ms) is since when a key has not expired.
 
     Of a repetition an idempotency key is remembered, but no id: that is still free for an event of its own.
     """
     new = [key for key in draft.keys if key not in known and not (answer.repeated and key.kind is KeyKind.PRODUCER_ID)]
     known.update(dict.fromkeys(new, Known(draft.digest, answer.event, answer.deliveries)))
-    return [(*key, draft.digest, answer.event, answer.deliveries, draft.event.created_at) for key in new]
+    return [(*key, draft.digest, answer.event, answer.deliveries, draft.event.created_at, oldest) for key in new]
 
 
 def _known(context: Context, drafts: Sequence[Draft]) -> Steps[dict[Key, Known]]:
@@ -155,7 +157,8 @@ def _destinations(context: Context, draft: Draft) -> Steps[Sequence[Destination]
 def _insert(context: Context, fresh: Sequence[_Fresh], answers: list[Accepted | HookdError]) -> Steps[None]:
     sequences = yield Insert(SQL.insert_events, [_event_row(each.draft) for each in fresh])
     fan = [(each, sequence, to) for each, sequence in zip(fresh, sequences, strict=True) for to in each.destinations]
-    last = yield from last_turns([_line(each.draft, to) for each, _, to in fan if _in_line(each.draft, to)])
+    lines = [] if context.share.shared else [_line(each.draft, to) for each, _, to in fan if _in_line(each.draft, to)]
+    last = yield from last_turns(lines)
     outbox = [_outbox_row(context, each.draft, sequence, destination, last) for each, sequence, destination in fan]
     if outbox:
         numbers = yield Insert(SQL.insert_outbox, outbox)
@@ -172,12 +175,16 @@ def _event_row(draft: Draft) -> Row:
 
 
 def _outbox_row(context: Context, draft: Draft, event: int, destination: Destination, last: dict[Line, int]) -> Row:
-    key, turn, held = "", None, False
+    key, turn, held = "", None, 0
     if _in_line(draft, destination):
         line = _line(draft, destination)
-        key, held, turn = line.ordering_key, line in last, last.get(line, 0) + 1
-        last[line] = turn
-    status, reason = _first_status(context, draft, destination, held=held)
+        key = line.ordering_key
+        if context.share.shared:
+            held = NEWCOMER
+        else:
+            held, turn = int(line in last), last.get(line, 0) + 1
+            last[line] = turn
+    status, reason = _first_status(context, draft, destination, held=held > 0)
     return (
         context.ids("dlv"), event, destination.id, draft.event.tenant or "", draft.event.type, status.value, reason,
         context.now, context.now, key, turn, held,
@@ -218,7 +225,7 @@ def _hand_over(
     """Tell the delivery loop of a new row: to be sent now, or due."""
     identity, status, held = row[0], row[5], row[11]
     if status == Status.PENDING:
-        if not held:
+        if held in (0, NEWCOMER):
             context.make_due(destination)
     elif status == Status.CANCELLED:
         context.changes.concluded[Status.CANCELLED] += 1

@@ -9,11 +9,12 @@ import msgspec
 from hookd.errors import Unavailable
 from hookd.model import Delivery, Destination, Event, Origin, Status
 from hookd.store.context import Context
-from hookd.store.order import is_ordered, line_of, settle
+from hookd.store.order import is_ordered, line_of, settle, take_in
 from hookd.store.rows import text
-from hookd.store.statement import Each, Query, Steps, statements
+from hookd.store.statement import Each, Many, Query, Steps, statements
 
 SQL = statements("claim")
+CLUSTER = statements("cluster")
 STOPPED = statements("record").stopped
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -58,6 +59,7 @@ def claim(context: Context, batches: Sequence[Sequence[str]]) -> Steps[list[None
     What was claimed, and when each lane is due next, goes to the changes.
     """
     lanes = yield from _lanes(context, dict.fromkeys(lane for batch in batches for lane in batch))
+    yield from take_in(context, [each.destination for each in lanes.values()])
     if lanes:
         wanted = [(lane, each.room + 1) for lane, each in lanes.items()]
         found = yield Each(SQL.oldest, SQL.oldest_of_lane, wanted, ("", 0))
@@ -72,7 +74,7 @@ def _lanes(context: Context, wanted: Iterable[str]) -> Steps[dict[str, _Open]]:
     """Answer the lanes that may be sent to, with how many deliveries each; what is left in all together is shared."""
     destinations: list[Destination] = []
     for lane in wanted:
-        destination = yield from _find(context, lane)
+        destination = (yield from _find(context, lane)) if context.share.owns(lane) else None
         sent_from = None if destination is None else context.sent_from(destination)
         if destination is None or sent_from != context.now:
             context.changes.scanned[lane] = sent_from  # None: what wakes the lane again is a change of its endpoint
@@ -153,8 +155,8 @@ def _events(rows: Sequence[_Found]) -> Steps[dict[int, Event]]:
 
 
 def release(context: Context, batches: Sequence[Sequence[Delivery]]) -> Steps[list[None]]:
-    """Put claimed deliveries back that were not attempted to an end: the daemon stops."""
-    deliveries = [delivery for batch in batches for delivery in batch]
+    """Put claimed deliveries back that were not attempted to an end."""
+    deliveries = yield from still_ours(context, [delivery for batch in batches for delivery in batch])
     sequences = {"sequences": text([delivery.sequence for delivery in deliveries])}
     context.changes.concluded[Status.CANCELLED] += len((yield Query(STOPPED, sequences)))
     yield Query(SQL.release, sequences)
@@ -165,3 +167,12 @@ def release(context: Context, batches: Sequence[Sequence[Delivery]]) -> Steps[li
         if is_ordered(destination):
             yield from settle(context, [line_of(delivery)])
     return [None] * len(batches)
+
+
+def still_ours(context: Context, deliveries: Sequence[Delivery]) -> Steps[Sequence[Delivery]]:
+    """Answer the deliveries that nobody has taken from this process since it claimed them."""
+    if not context.share.shared:
+        return deliveries
+    wanted = [(delivery.sequence, delivery.attempt_count) for delivery in deliveries]
+    found = {row[0] for row in (yield Many(CLUSTER.still_ours, wanted))} if wanted else set()
+    return [delivery for delivery in deliveries if delivery.sequence in found]

@@ -2,19 +2,18 @@
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from hookd.errors import HookdError, Unavailable
 from hookd.store.context import Changes, Context
-from hookd.store.files import DamagedError, Files, StorageError
-from hookd.store.sqlite import Connection, begin, is_fault, perform, roll_back
-from hookd.store.statement import Steps
+from hookd.store.database import Database, StorageError
+from hookd.store.statement import Again, Query, Steps
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -102,16 +101,12 @@ class Committer:
 
     def __init__(
         self,
-        connection: Connection,
-        files: Files,
+        database: Database,
         begin: Callable[[], Context],
-        abandon: Callable[[Context], None],
         committed: Callable[[Committed], None],
     ) -> None:
-        self._connection = connection
-        self._files = files
+        self._database = database
         self._begin = begin
-        self._abandon = abandon
         self._committed = committed
         self._writes: list[Write[Any, Any]] = []
         self._intake = Intake()
@@ -132,7 +127,7 @@ class Committer:
 
     @property
     def _damaged(self) -> bool:
-        return isinstance(self._fault, DamagedError)
+        return self._fault is not None and not self._fault.passes
 
     def submit(self, group: Group[A, R], argument: A, rank: Rank = Rank.USUAL) -> asyncio.Future[R]:
         """Queue a write; its future is done once it is on disk."""
@@ -219,6 +214,7 @@ class Committer:
     def stop(self) -> None:
         """Let `run` end once the queue is empty."""
         self._stopping = True
+        self._database.stop()
         self._wake.set()
 
     async def _pause(self, failures: int) -> None:
@@ -233,7 +229,7 @@ class Committer:
         before, hanging = self._fault, StorageError(HANGING)
         stalled = asyncio.get_running_loop().call_later(STALLED, self.suffer, hanging)
         try:
-            committed = await self._connection.run(self._transact, writes)
+            committed = await self._transact(writes)
         except StorageError as fault:
             self._writes = writes + self._writes
             self.suffer(fault)
@@ -260,64 +256,47 @@ class Committer:
                 _settle(write, Unavailable(str(fault)))
         self._wake.set()
 
-    def _transact(self, connection: sqlite3.Connection, writes: Sequence[Write[Any, Any]]) -> Committed:
+    async def _transact(self, writes: Sequence[Write[Any, Any]]) -> Committed:
         """Carry out all writes in one transaction; where one of them is faulty, again with each on its own."""
         started = time.perf_counter()
-        self._files.check(connection, others=self._fault is not None)
-        for carry_out in (_together, _apart):
-            context = self._begin()
-            try:
-                begin(connection)
-                answers = carry_out(connection, context, writes)
-                if self._fault is not None:
-                    _touch(connection)
-                connection.execute("COMMIT")
-            except BaseException as error:
-                roll_back(connection)
-                self._abandon(context)
-                if is_fault(error):
-                    raise self._files.blame(connection, error) from error
-                if carry_out is _apart:
-                    raise
-            else:
-                return Committed(answers, context.changes, len(writes), time.perf_counter() - started)
-        raise AssertionError("unreachable")
+        proof = self._fault is not None
+        try:
+            answers, changes = await self._database.transact(self._begin, partial(_together, writes), proof=proof)
+        except Exception as error:  # whatever it is, it meets its own caller below
+            if isinstance(error, StorageError):
+                raise
+            answers, changes = await self._database.transact(self._begin, partial(_apart, writes), proof=proof)
+        return Committed(answers, changes, len(writes), time.perf_counter() - started)
 
 
-def _touch(connection: sqlite3.Connection) -> None:
-    """Write something, so that the commit proves that the storage works again."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    connection.execute(f"PRAGMA user_version = {version}")
-
-
-def _together(connection: sqlite3.Connection, context: Context, writes: Sequence[Write[Any, Any]]) -> list[Any]:
+def _together(writes: Sequence[Write[Any, Any]], context: Context) -> Steps[list[Any]]:
     """Carry out each group once, over all that was queued for it; answer in the order of the writes."""
     groups: dict[Any, list[int]] = {}
     for place, write in sorted(enumerate(writes), key=lambda pair: pair[1].rank):
         groups.setdefault(write.group, []).append(place)
     answers: list[Any] = [None] * len(writes)
     for group, places in groups.items():
-        found = perform(connection, group(context, [writes[place].argument for place in places]))
+        found = yield from group(context, [writes[place].argument for place in places])
         for place, answer in zip(places, found, strict=True):
             answers[place] = answer
     return answers
 
 
-def _apart(connection: sqlite3.Connection, context: Context, writes: Sequence[Write[Any, Any]]) -> list[Any]:
+def _apart(writes: Sequence[Write[Any, Any]], context: Context) -> Steps[list[Any]]:
     """Carry out each write alone, so that a faulty one fails its own caller and nobody else."""
     answers: list[Any] = [None] * len(writes)
     for place, write in sorted(enumerate(writes), key=lambda pair: pair[1].rank):
-        connection.execute("SAVEPOINT alone")
+        yield Query("SAVEPOINT alone", {})
         before = context.changes.mark()
         try:
-            answers[place] = perform(connection, write.group(context, [write.argument]))[0]
+            answers[place] = (yield from write.group(context, [write.argument]))[0]
         except Exception as error:  # whatever it is, its own caller gets it
-            if is_fault(error) or not connection.in_transaction:
-                raise  # and where SQLite ended the transaction by itself, so that nothing of it is left
-            connection.execute("ROLLBACK TO alone")
+            if isinstance(error, Again):
+                raise
+            yield Query("ROLLBACK TO SAVEPOINT alone", {})
             context.undo(before)
             answers[place] = error
-        connection.execute("RELEASE alone")
+        yield Query("RELEASE SAVEPOINT alone", {})
     return answers
 
 

@@ -25,6 +25,31 @@ REMEMBERED = 10_000
 log = logging.getLogger("hookd.store")
 
 
+class Share(Protocol):
+    """Which lanes are this process's to send to: all of them, unless others share the store."""
+
+    shared: bool
+    """Whether other processes may accept events beside this one."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that does what a single one has to do."""
+
+    def owns(self, lane: str) -> bool:
+        """Say whether this process alone claims a lane's deliveries."""
+
+
+class Everything:
+    """The share of a process that has the store to itself."""
+
+    shared = False
+    leads = True
+
+    def owns(self, lane: str) -> bool:  # noqa: ARG002 - a Share's signature
+        """Say yes."""
+        return True
+
+
 class Room(Protocol):
     """Who may be sent a delivery at once. Called on the store's thread alone."""
 
@@ -67,6 +92,12 @@ class Changes:
     """Lanes that were claimed from, and when they are due next, all of `due` considered."""
     unasked: list[str] = field(default_factory=list)
     """Lanes that were to be claimed from, and for which nothing was left."""
+    elsewhere: set[str] = field(default_factory=set)
+    """Lanes of other processes that have something due, or whose destination has changed."""
+    gained: frozenset[int] = frozenset()
+    """Slots whose lanes are this process's from now on."""
+    lost: frozenset[int] = frozenset()
+    """Slots whose lanes are so no more."""
     touched: set[str] = field(default_factory=set)
     """Lanes whose destination has changed, or of which something that is being sent is to stop."""
     disabled: dict[str, str] = field(default_factory=dict)
@@ -108,11 +139,11 @@ class Directory:
 
     def forget(self) -> None:
         """Know nothing any more: a transaction failed."""
-        self.reread()
+        self.forget_endpoints()
         self.tallies.clear()
 
-    def reread(self) -> None:
-        """Read everything afresh: somebody else wrote."""
+    def forget_endpoints(self) -> None:
+        """Read the endpoints afresh: somebody else wrote."""
         self._endpoints.clear()
         self._matches.clear()
 
@@ -122,10 +153,10 @@ class Directory:
             self._endpoints.clear()
         self._endpoints[endpoint.id] = endpoint
 
-    def resubscribed(self, identity: str) -> None:
-        """Note that an endpoint has come, gone, or changed its patterns."""
-        self._endpoints.pop(identity, None)
+    def resubscribed(self, identity: str) -> bool:
+        """Note that an endpoint has come, gone, or changed its patterns; answer whether it was remembered."""
         self._matches.clear()
+        return self._endpoints.pop(identity, None) is not None
 
     def find(self, identity: str) -> Steps[Destination | None]:
         """Answer the destination with this id, if there is one; Unavailable where its secrets can't be decrypted."""
@@ -182,10 +213,13 @@ class Context:
     changes: Changes
     dedupe: int
     """How long dedupe keys are kept, in milliseconds."""
+    share: Share = field(default_factory=Everything)
 
     def take(self, destination: Destination) -> bool:
         """Take a place for one new delivery, where there is one."""
-        if self.room is None or self.sent_from(destination) != self.now or not self.room.take(destination, self.now):
+        if self.room is None or not self.share.owns(destination.id):
+            return False
+        if self.sent_from(destination) != self.now or not self.room.take(destination, self.now):
             return False
         self.changes.held.append(destination)
         return True
@@ -202,12 +236,21 @@ class Context:
         """Note that something waits for a destination, as soon as that may be sent to."""
         at = self.sent_from(destination)
         if at is not None:
-            self.changes.make_due(destination.id, at)
+            self.wake(destination.id, at)
+
+    def wake(self, lane: str, at: int) -> None:
+        """Note that a lane has a row due at `at` (epoch ms), for whoever it belongs to."""
+        if self.share.owns(lane):
+            self.changes.make_due(lane, at)
+        else:
+            self.changes.elsewhere.add(lane)
 
     def learn(self, destination: Destination) -> None:
         """Let what a destination now allows be effective at once."""
         self.changes.touch(destination.id)
-        if self.room is not None:
+        if not self.share.owns(destination.id):
+            self.changes.elsewhere.add(destination.id)
+        elif self.room is not None:
             self.room.learn(destination)
 
     def hold(self, destination: Destination, count: int) -> None:

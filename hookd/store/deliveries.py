@@ -12,7 +12,7 @@ from hookd.store.context import Context
 from hookd.store.endpoints import Named
 from hookd.store.order import Line, settle
 from hookd.store.page import Listing, Page, cut
-from hookd.store.statement import Query, Row, Steps, statements
+from hookd.store.statement import ALONE, Query, Row, Steps, statements
 
 SQL = statements("deliveries")
 
@@ -51,7 +51,7 @@ class DeliveryFilter:
 
 
 # Ids sort by time, so that the first row of a time is found through the index of the ids.
-_FIRST = "coalesce((SELECT sequence FROM outbox WHERE id >= {time} ORDER BY id LIMIT 1), 1 << 62)"
+_FIRST = "coalesce((SELECT sequence FROM outbox WHERE id >= {time} ORDER BY id LIMIT 1), 4611686018427387904)"
 
 # SQLite goes along a partial index only where the index's own condition stands in the query.
 OPEN = "outbox.status <> 'delivered'"
@@ -139,6 +139,7 @@ def _reread(sequence: int, now: int) -> Steps[DeliveryRecord]:
 
 def retry(context: Context, named: Sequence[Named]) -> Steps[list[DeliveryRecord | HookdError]]:
     """Put deliveries back at the start of their schedule, due now, whatever became of them before."""
+    yield ALONE
     answers: list[DeliveryRecord | HookdError] = []
     for each in named:
         try:
@@ -169,6 +170,7 @@ def _retry(context: Context, named: Named) -> Steps[DeliveryRecord]:
 
 def cancel(context: Context, named: Sequence[Named]) -> Steps[list[DeliveryRecord | HookdError]]:
     """Cancel deliveries; one that is being sent is cancelled unless the attempt in flight succeeds."""
+    yield ALONE
     answers: list[DeliveryRecord | HookdError] = []
     for each in named:
         try:

@@ -10,7 +10,7 @@ from hookd.store.accept import accept, operational
 from hookd.store.context import Context
 from hookd.store.order import arrange
 from hookd.store.page import Listing, Page, cut
-from hookd.store.statement import Many, Query, Steps, statements
+from hookd.store.statement import ALONE, Many, Query, Steps, statements
 from hookd.store.vault import Vault
 from hookd.units import format_time
 
@@ -37,6 +37,7 @@ class Named:
 
 def create(context: Context, endpoints: Sequence[Endpoint]) -> Steps[list[Endpoint]]:
     """Store new endpoints with their subscriptions."""
+    yield ALONE
     for endpoint in endpoints:
         yield Query(SQL.insert, rows.endpoint_row(endpoint, context.directory.vault))
         yield from _subscribe(context, endpoint)
@@ -54,6 +55,7 @@ def _subscribe(context: Context, endpoint: Endpoint) -> Steps[None]:
 
 def change(context: Context, changes: Sequence[Change]) -> Steps[list[Endpoint | HookdError]]:
     """Change endpoints; what waits is cancelled where one is disabled, and due at once where it was mended."""
+    yield ALONE
     answers: list[Endpoint | HookdError] = []
     for each in changes:
         try:
@@ -130,6 +132,7 @@ def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = T
     They are told nothing where a delivery of an operational event is the cause, since such deliveries cause no others;
     but who was told that it is failing is told how that ended.
     """
+    yield ALONE
     tell = tell or endpoint.breaker.told
     endpoint = replace(
         endpoint,
@@ -150,6 +153,7 @@ def disable(context: Context, endpoint: Endpoint, reason: str, *, tell: bool = T
 
 def cancel_waiting(context: Context, identity: str, reason: str) -> Steps[None]:
     """Cancel what waits for a destination; what is being sent is cancelled unless its attempt succeeds."""
+    yield ALONE
     context.changes.touch(identity)
     parameters = {"endpoint": identity, "reason": reason, "now": context.now}
     waiting = yield Query(DELIVERIES.count_waiting, {"endpoint": identity})
@@ -161,6 +165,7 @@ def cancel_waiting(context: Context, identity: str, reason: str) -> Steps[None]:
 
 def delete(context: Context, endpoints: Sequence[Named]) -> Steps[list[HookdError | None]]:
     """Delete endpoints and their secrets; what waits is cancelled, history stays."""
+    yield ALONE
     answers: list[HookdError | None] = []
     for each in endpoints:
         try:
@@ -178,6 +183,7 @@ def delete(context: Context, endpoints: Sequence[Named]) -> Steps[list[HookdErro
 
 def hasten_all(context: Context, identities: Sequence[str]) -> Steps[list[None]]:
     """Make all that waits for these endpoints due now."""
+    yield ALONE
     for identity in identities:
         endpoint = yield from context.directory.find(identity)
         if isinstance(endpoint, Endpoint):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hookd.errors import StartError
+from hookd.store.database import StorageError
 from hookd.store.journal import Journal
 
 PRIVATE = 0o600
@@ -28,10 +29,6 @@ Identity = tuple[int, int]
 log = logging.getLogger("hookd.store")
 
 
-class StorageError(Exception):
-    """The storage could not carry out or commit a transaction, through no fault of a writer."""
-
-
 class FileError(StorageError):
     """The database file is not what it was, whether one reads it or writes it."""
 
@@ -42,6 +39,8 @@ class OverwrittenError(FileError):
 
 class DamagedError(FileError):
     """It is damaged: that does not pass by itself, and nothing more is to be written to it."""
+
+    passes = False
 
 
 class CutShortError(DamagedError):

@@ -2,6 +2,9 @@
 
 Each that waits or is being sent has a turn, and all but the first are held. Whatever happens to one of them, `settle`
 then holds and lets go what has to be.
+
+Where several processes accept events, none knows what the others are about to store. So each puts a delivery behind all
+that it knows of, and leaves it to the owner of the lane to take it in: whatever was published before is there by then.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,9 +12,13 @@ from typing import NamedTuple
 
 from hookd.model import Delivery, Destination
 from hookd.store.context import Context
-from hookd.store.statement import Many, Query, Steps, statements
+from hookd.store.statement import ALONE, Many, Query, Steps, statements
 
 SQL = statements("order")
+CLUSTER = statements("cluster")
+
+NEWCOMER = 2
+"""`held` of a delivery that the owner of its lane has yet to take in."""
 
 
 class Line(NamedTuple):
@@ -40,13 +47,21 @@ def last_turns(lines: Sequence[Line]) -> Steps[dict[Line, int]]:
     return {line: max(0, *turns) for line, turns in last.items() if turns}
 
 
+def take_in(context: Context, destinations: Sequence[Destination]) -> Steps[None]:
+    """Let those stand in line that other processes, or this one, have accepted for ordered destinations of this one."""
+    ordered = [(each.id,) for each in destinations if each.ordered]
+    if context.share.shared and ordered:
+        found = yield Many(CLUSTER.take_in, ordered)
+        yield from settle(context, [Line(*line) for line in found])
+
+
 def settle(context: Context, lines: Iterable[Line]) -> Steps[None]:
     """Let the first of each line be claimed, unless one is being sent; hold the others."""
     wanted = list(dict.fromkeys(lines))
     if wanted:
         yield Many(SQL.hold, wanted)
         for lane, due_at in (yield Many(SQL.let_go, wanted)):
-            context.changes.make_due(lane, due_at)
+            context.wake(lane, due_at)
 
 
 def arrange(context: Context, destination: Destination) -> Steps[None]:
@@ -54,6 +69,7 @@ def arrange(context: Context, destination: Destination) -> Steps[None]:
 
     What came just before may have turns already, which count from the first of them.
     """
+    yield ALONE
     named = {"endpoint": destination.id}
     yield Query(SQL.dissolve, named)
     if destination.ordered:
@@ -61,7 +77,7 @@ def arrange(context: Context, destination: Destination) -> Steps[None]:
         yield Query(SQL.line_up_sending, named)
         found = yield Query(SQL.keys, named)
         yield from settle(context, [Line(*line) for line in found])
-    context.changes.make_due(destination.id, context.now)
+    context.wake(destination.id, context.now)
 
 
 def is_arranged(destination: Destination) -> Steps[bool]:
@@ -70,6 +86,6 @@ def is_arranged(destination: Destination) -> Steps[bool]:
     return not (yield Query(sql, {"endpoint": destination.id}))
 
 
-def being_sent() -> Steps[list[Line]]:
-    """Answer the lines of which one is being sent."""
-    return [Line(*line) for line in (yield Query(SQL.keys_sending, {}))]
+def being_sent(by: dict[str, int]) -> Steps[list[Line]]:
+    """Answer the lines of which one is being sent, by the process with the number `owner`."""
+    return [Line(*line) for line in (yield Query(SQL.keys_sending, by))]

@@ -134,8 +134,7 @@ def remove(removal: Removal) -> Steps[int]:
     events = {"events": over[0][0]}
     yield Query(SQL.delete_attempts, events)
     yield Query(SQL.delete_outbox, events)
-    yield Query(SQL.delete_events, events)
-    return int((yield Query(SQL.count_changes, {}))[0][0])
+    return len((yield Query(SQL.delete_events, events)))
 
 
 def prune(context: Context, removals: Sequence[Removal]) -> Steps[list[int]]:  # noqa: ARG001 - as every group's

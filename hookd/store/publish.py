@@ -57,10 +57,13 @@ def count_refused() -> Steps[int]:
 
 
 def pick_up(context: Context, asked: Sequence[Collection[str]]) -> Steps[list[PickedUp]]:
-    """Make events of the oldest rows, each time it is asked; no type begins with a source's name."""
+    """Make events of the oldest rows, each time it is asked; no type begins with a source's name.
+
+    One process does so at a time, or an ordered endpoint might get them in another order.
+    """
     answers: list[PickedUp] = []
     for sources in asked:
-        rows = yield Query(SQL.oldest, {"most": ROWS, "bytes": BYTES})
+        rows = (yield Query(SQL.oldest, {"most": ROWS, "bytes": BYTES})) if context.share.leads else ()
         answer = yield from _pick_up(context, rows, sources)
         answers.append(answer)
     return answers

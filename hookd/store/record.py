@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from hookd.model import Delivery, Destination, Endpoint, Status
 from hookd.store import rows
 from hookd.store.accept import accept, operational
-from hookd.store.claim import claim
+from hookd.store.claim import claim, still_ours
 from hookd.store.context import Context
 from hookd.store.health import judge
 from hookd.store.order import is_ordered, line_of, settle
@@ -18,6 +18,10 @@ SQL = statements("record")
 
 def record(context: Context, results: Sequence[Result]) -> Steps[list[None]]:
     """Record a batch of results: attempts, the deliveries' new statuses, the endpoints' health, what to tell whom."""
+    answers = [None] * len(results)
+    results = yield from _ours(context, results)
+    if not results:
+        return answers
     yield Many(SQL.insert_attempts, [rows.attempt_row(each.delivery.sequence, each.attempt) for each in results])
     stopped = yield from _stopped(results)
     yield Many(SQL.conclude, [_conclusion(each, context.now) for each in results])
@@ -27,7 +31,7 @@ def record(context: Context, results: Sequence[Result]) -> Steps[list[None]]:
         if each.delivery.sequence in stopped:
             context.changes.concluded[Status.CANCELLED] += 1
         elif each.decision.due_at is not None:
-            context.changes.make_due(each.delivery.destination.id, each.decision.due_at)
+            context.wake(each.delivery.destination.id, each.decision.due_at)
         else:
             context.changes.concluded[each.decision.status] += 1
     yield from _go_on(context, results, destinations)
@@ -37,7 +41,13 @@ def record(context: Context, results: Sequence[Result]) -> Steps[list[None]]:
         if each.decision.status is Status.FAILED and each.delivery.sequence not in stopped and each.reportable
     ]
     yield from report_failed(context, map(_dead_letter, failed))
-    return [None] * len(results)
+    return answers
+
+
+def _ours(context: Context, results: Sequence[Result]) -> Steps[Sequence[Result]]:
+    """Answer the results of which this process is still to tell; of the others, another has taken up the delivery."""
+    found = yield from still_ours(context, [each.delivery for each in results])
+    return [each for each in results if each.delivery in found] if len(found) < len(results) else results
 
 
 def _stopped(results: Sequence[Result]) -> Steps[set[int]]:

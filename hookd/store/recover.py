@@ -28,22 +28,31 @@ class Recovered:
     given_up: list[DeadLetter]
 
 
-def recover(context: Context, asked: Sequence[None]) -> Steps[list[Recovered]]:
+def recover(context: Context, owners: Sequence[int]) -> Steps[list[Recovered]]:
+    """Take up what processes that died were sending, by their numbers; the process of a file has none, and says 0."""
+    answers: list[Recovered] = []
+    for owner in owners:
+        recovered = yield from _recover(context, {"owner": owner, "crashes": CRASHES_TO_GIVE_UP})
+        answers.append(recovered)
+    return answers
+
+
+def _recover(context: Context, parameters: dict[str, int]) -> Steps[Recovered]:
     """Make every delivery that was being sent when the process died pending again, due when it was.
 
     But for those that were to stop, and tests of disabled endpoints, for which nothing waits.
     """
-    lines = yield from being_sent()
-    yield Query(SQL.stop_tests, {})
-    ((sending, stopped),) = yield Query(SQL.count_sending, {})
-    crashed = yield Query(SQL.crashed, {"crashes": CRASHES_TO_GIVE_UP})
+    lines = yield from being_sent(parameters)
+    yield Query(SQL.stop_tests, parameters)
+    ((sending, stopped),) = yield Query(SQL.count_sending, parameters)
+    crashed = yield Query(SQL.crashed, parameters)
     context.changes.concluded += Counter({Status.CANCELLED: stopped, Status.FAILED: len(crashed)})
-    yield Query(SQL.recover_crashed, {"crashes": CRASHES_TO_GIVE_UP})
+    yield Query(SQL.recover_crashed, parameters)
     yield from settle(context, lines)
     dead_letters = [_dead_letter(row) for row in crashed]
     reportable = [dead for dead, row in zip(dead_letters, crashed, strict=True) if row[-1] != Origin.OPERATIONAL]
     yield from report_failed(context, reportable)
-    return [Recovered(sending - stopped - len(crashed), dead_letters)] * len(asked)
+    return Recovered(sending - stopped - len(crashed), dead_letters)
 
 
 def _dead_letter(row: Row) -> DeadLetter:
@@ -77,14 +86,14 @@ def tell(recovered: Recovered) -> None:
 def scan(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
     """Note, for the delivery loop, every lane that has something waiting, and when it is due."""
     for lane, due_at in (yield Query(SQL.lanes, {})):
-        context.changes.make_due(lane, due_at)
+        context.wake(lane, due_at)
     return [None] * len(asked)
 
 
 def arrange_handlers(context: Context, asked: Sequence[None]) -> Steps[list[None]]:
     """Order what waits for the handlers that the configuration now says are ordered, and no more for the others."""
     for handler in context.directory.handlers.values():
-        if not (yield from is_arranged(handler)):
+        if context.share.owns(handler.id) and not (yield from is_arranged(handler)):
             yield from arrange(context, handler)
     return [None] * len(asked)
 
@@ -92,7 +101,7 @@ def arrange_handlers(context: Context, asked: Sequence[None]) -> Steps[list[None
 def orphans(context: Context, asked: Sequence[None]) -> Steps[list[list[str]]]:
     """Cancel what waits for handlers that the configuration has no more; answer their ids."""
     lanes = yield Query(SQL.handlers_waited_for, {})
-    gone = [lane for (lane,) in lanes if lane not in context.directory.handlers]
+    gone = [lane for (lane,) in lanes if lane not in context.directory.handlers and context.share.owns(lane)]
     for lane in gone:
         yield from cancel_waiting(context, lane, "the handler was taken out of the configuration")
     return [gone] * len(asked)

@@ -9,8 +9,8 @@ from hookd.policy.filter import Subject, passes
 from hookd.policy.match import matches
 from hookd.store.context import Context
 from hookd.store.endpoints import read
-from hookd.store.order import Line, last_turns, settle
-from hookd.store.statement import Insert, Many, Query, Row, Steps, statements
+from hookd.store.order import Line, last_turns, settle, take_in
+from hookd.store.statement import ALONE, Insert, Many, Query, Row, Steps, statements
 
 SQL = statements("replay")
 INSERT = statements("accept").insert_outbox
@@ -79,6 +79,7 @@ def span(wanted: Replay) -> Steps[tuple[int, int]]:
 
 def replay(context: Context, steps: Sequence[Step]) -> Steps[list[Stepped | HookdError]]:
     """Take steps of replays."""
+    yield ALONE
     answers: list[Stepped | HookdError] = []
     for step in steps:
         try:
@@ -140,6 +141,7 @@ def _passing(text: str, chosen: Sequence[_Candidate]) -> Steps[list[_Candidate]]
 
 def _queue(context: Context, endpoint: Endpoint, chosen: Sequence[_Candidate]) -> Steps[None]:
     """Queue deliveries behind all that waits, those that were made before under their own ids."""
+    yield from take_in(context, [endpoint])
     lines = [Line(endpoint.id, each.ordering_key) for each in chosen]
     turns = iter((yield from _turns(lines))) if endpoint.ordered else iter([None] * len(chosen))
     again: list[Row] = []

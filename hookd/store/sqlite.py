@@ -7,18 +7,18 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeGuard, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeGuard, TypeVar
 
 import aiosqlite
 
 from hookd.errors import StartError
 from hookd.store.examine import damaged, examine
 from hookd.store.files import PRIVATE, is_damage, named, words
-from hookd.store.statement import Each, Insert, Many, Query, Row, Steps
+from hookd.store.statement import Alone, Each, Many, Query, Row, Statement, Steps
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,11 +111,11 @@ def _lock_path(path: Path) -> Path:
 
 
 async def connect(path: Path) -> Connection:
-    """Open the file, made where it is missing, in WAL mode with every commit fsynced, to `begin` transactions with."""
+    """Open the file, made where it is missing, in WAL mode with every commit fsynced, for `begin_immediate`."""
 
     def impatient(raw: sqlite3.Connection) -> None:
         prepare(raw, path)
-        raw.execute("PRAGMA busy_timeout = 0")  # see begin
+        raw.execute("PRAGMA busy_timeout = 0")  # see begin_immediate
 
     return await Connection.open(path, impatient)
 
@@ -193,7 +193,7 @@ def _step(connection: sqlite3.Connection, number: int, sql: str) -> None:
             raise
 
 
-def begin(connection: sqlite3.Connection) -> None:
+def begin_immediate(connection: sqlite3.Connection) -> None:
     """Begin a transaction that writes, as soon as no other does; SQLITE_BUSY where one does for BUSY_TIMEOUT.
 
     Left to itself, SQLite would look again after up to 0.1 s. Where an application writes one transaction after the
@@ -212,24 +212,34 @@ def begin(connection: sqlite3.Connection) -> None:
 
 
 def perform(connection: sqlite3.Connection, steps: Steps[T]) -> T:
-    """Carry out the statements of a transaction, inside whatever transaction is open."""
-    answer: Any = None
+    """Carry out the statements of a transaction, inside whatever transaction is open.
+
+    An error that is none of the storage's is met by the transaction itself, at its statement.
+    """
+    step = partial(steps.send, None)
     while True:
         try:
-            statement = steps.send(answer)
+            statement = step()
         except StopIteration as stop:
             result: T = stop.value
             return result
-        answer = _execute(connection, statement)
+        try:
+            step = partial(steps.send, _execute(connection, statement))
+        except Exception as error:
+            if is_fault(error):
+                raise
+            step = partial(steps.throw, error)
 
 
-def _execute(connection: sqlite3.Connection, statement: Query | Many | Insert | Each) -> Sequence[Row] | range:
+def _execute(connection: sqlite3.Connection, statement: Statement) -> Sequence[Row] | range:
     if isinstance(statement, Query):
         return connection.execute(statement.sql, statement.parameters).fetchall()
     if isinstance(statement, Each):
         return [row for rows in _pieces(statement.rows) for row in _union(connection, statement, rows)]
     if isinstance(statement, Many):
         return [row for rows in _pieces(statement.rows) for row in _batch(connection, statement.sql, rows).fetchall()]
+    if isinstance(statement, Alone):  # as every transaction of a file is
+        return ()
     first = 0
     for rows in _pieces(statement.rows):
         last = _batch(connection, statement.sql, rows).lastrowid or 0
@@ -270,7 +280,7 @@ def _size(count: int) -> int:
 @lru_cache(maxsize=512)
 def _expand(sql: str, width: int, size: int) -> str:
     row = "(" + ", ".join("?" * width) + ")"
-    return re.sub(r":rows\b", ", ".join([row] * size), sql)
+    return re.sub(r":rows\([^)]*\)", ", ".join([row] * size), sql)
 
 
 def data_version(connection: sqlite3.Connection) -> int:

@@ -23,10 +23,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """One statement over many rows, at the place that says `:rows`; answered by its rows.
+    """One statement over many rows, at the place that says `:rows(TYPE, …)`; answered by its rows.
 
-    A whole batch is one step of the database, so that the thread that runs it gives up and re-takes the
-    interpreter's lock once, not once a row. The first column of a row is never NULL.
+    The types are those of the columns, in PostgreSQL's words, for which SQLite has no use. A whole batch is one step of
+    the database, so that the thread that runs it gives up and re-takes the interpreter's lock once, not once a row. The
+    first column of a row is never NULL.
     """
 
     sql: str
@@ -55,8 +56,24 @@ class Each:
     nothing: Row
 
 
+class Alone:
+    """From here on, the transaction has to be the only one: no other process carries one out beside it.
+
+    What a process knows of destinations, and decides by, does not change under it so.
+    """
+
+
+ALONE = Alone()
+
+
+class Again(Exception):
+    """The transaction is to be carried out once more, from its beginning: another process came in between."""
+
+
+Statement = Query | Many | Insert | Each | Alone
+
 T = TypeVar("T")
-Steps = Generator[Query | Many | Insert | Each, Any, T]
+Steps = Generator[Statement, Any, T]
 """A transaction, or a part of one, that answers a T."""
 
 
@@ -64,7 +81,7 @@ class Statements:
     """The named statements of one .sql file, as attributes."""
 
     def __init__(self, text: str) -> None:
-        parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+        parts = re.split(r"^(?:-- (?!name:).*\n)*-- name: ([\w.]+)\n", text, flags=re.MULTILINE)
         self._sql = {name: sql.strip().rstrip(";") for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
     def __getattr__(self, name: str) -> str:

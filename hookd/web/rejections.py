@@ -8,10 +8,10 @@ from aiohttp import web
 
 from hookd.errors import Conflict, NotFound
 from hookd.model import Rejection, Source
-from hookd.rejections import MASK
+from hookd.rejections import MASK, readings, repeats
 from hookd.text import printable
 from hookd.web.answers import Document, answer, rejection_document
-from hookd.web.call import Call, Parameters
+from hookd.web.call import Call, Parameters, Site
 from hookd.web.inbound import content_type_of
 from hookd.web.page import answer_page, page_of
 
@@ -44,8 +44,7 @@ async def read(call: Call) -> web.Response:
         | {
             "explanation": await _explanation(call, rejection),
             "method": rejection.method,
-            "target": printable(rejection.target),
-            "headers": _shown(call, rejection),
+            **_head(call.site, rejection),
             **_body(rejection),
         }
     )
@@ -92,10 +91,26 @@ def _gone(rejection: Rejection) -> str:
     return f"there is no source {rejection.source} any more"
 
 
-def _shown(call: Call, rejection: Rejection) -> list[tuple[str, str]]:
-    """Mask what proves something: once the secret is mended, it would verify."""
-    proofs = {row.header.lower() for row in call.site.schemes.values()}
-    return [(name, MASK if name in proofs or _PROOF.search(name) else value) for name, value in rejection.headers]
+def _head(site: Site, rejection: Rejection) -> Document:
+    """Show the target and the headers, without what is a secret of any source: it may be here by mistake.
+
+    What proves something is masked too: once the secret is mended, it would verify.
+    """
+    secrets = _shown_secrets(site, rejection)
+    proofs = {row.header.lower() for row in site.schemes.values()}
+    headers = [
+        (name, MASK if name in proofs or _PROOF.search(name) or repeats(value, secrets) else value)
+        for name, value in rejection.headers
+    ]
+    target = MASK if repeats(readings(rejection.target), secrets) else printable(rejection.target)
+    return {"target": target, "headers": headers}
+
+
+def _shown_secrets(site: Site, rejection: Rejection) -> set[str]:
+    """Answer every secret that sources have or had; none where no value shows one, as it nearly always is."""
+    secrets = {secret for source in site.sources.values() for secret in source.secrets}.union(*site.former.values())
+    values = (readings(rejection.target), *(value for _, value in rejection.headers))
+    return secrets if repeats("\n".join(values), secrets) else set()
 
 
 def _body(rejection: Rejection) -> Document:

@@ -17,6 +17,7 @@ import pytest
 
 import hookd
 from hookd.cli import main
+from tests.cli.upkeep import PASSWORD, SERVER
 
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:[1-9][0-9]*")
@@ -106,6 +107,19 @@ def test_check_shows_what_is_in_effect(capsys: pytest.CaptureFixture[str], monke
     found = tomllib.loads(shown)
     assert (found["server"]["port"], found["server"]["drain"]) == (1, "7s")
     assert found["auth"]["tokens"][0]["hash"] == "***"
+
+
+def test_the_password_of_a_server_is_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("config.toml").write_text(SERVER)
+    assert status("check") == 0
+    assert status("run") == 1
+    Path("config.toml").write_text(SERVER.replace("db.example", "db.example:many"))
+    assert status("check") == 2
+    said = "".join(capsys.readouterr())
+    assert said.count("me:***@db.example/hookd") == 1
+    assert said.count("can't run on postgresql://me@db.example/hookd") == 1
+    assert said.count('hookd: store.url: expected "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"') == 1
+    assert PASSWORD not in said
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

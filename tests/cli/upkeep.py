@@ -6,6 +6,10 @@ from pathlib import Path
 
 from tests.daemons import clean_environment
 
+PASSWORD = "zQ7whisper"
+SERVER = f'[store]\nurl = "postgresql://me:{PASSWORD}@db.example/hookd"\n'
+"""A configuration whose store is on a server, which is never asked for here."""
+
 
 def command(name: str, folder: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "hookd", name, "--config", str(folder / "config.toml"), *arguments]

@@ -56,4 +56,5 @@ def test_what_is_commented_out_can_be_put_in_and_is_the_default(uncommented: Pat
     assert found.server.drain == default.server.drain
     assert found.store.dedupe == default.store.dedupe
     assert found.store.retention == default.store.retention
-    assert found.store.path.name == default.store.path.name
+    assert (found.store.lease, found.store.listen) == (default.store.lease, default.store.listen)
+    assert found.store.path == uncommented.parent / "hookd.db"

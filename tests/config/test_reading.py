@@ -33,6 +33,8 @@ proxies = ["loopback", "10.0.0.1"]
 url = "sqlite:data/events.db"
 keys = ["{in_base64(NEW_KEY)}", "{in_base64(OLD_KEY)}"]
 dedupe = "1h"
+lease = "5m"
+listen = false
 [delivery]
 timeout = "500ms"
 max_in_flight = 8
@@ -107,6 +109,7 @@ def test_without_anything_there_are_defaults(tmp_path: Path, monkeypatch: pytest
     assert (found.server.max_body, found.server.drain) == (1 << 20, 20 * SECOND)
     assert found.server.proxies == ()
     assert (found.store.path, found.store.keys, found.store.dedupe) == (tmp_path / "hookd.db", (), 30 * DAY)
+    assert (found.store.lease, found.store.listen) == (10 * SECOND, True)
     delivery = found.delivery
     assert (delivery.timeout, delivery.max_in_flight, delivery.per_endpoint) == (15 * SECOND, 256, 16)
     hours = (2, 5, 10, 14, 20, 24)
@@ -132,6 +135,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert found.server.proxies == ("loopback", "10.0.0.1")
     assert (found.store.path, found.store.dedupe) == (tmp_path / "data" / "events.db", HOUR)
     assert found.store.keys == (NEW_KEY, OLD_KEY)
+    assert (found.store.lease, found.store.listen) == (5 * MINUTE, False)
     assert (found.delivery.retry, found.delivery.jitter) == ((SECOND, MINUTE), 0.0)
     assert (found.delivery.max_in_flight, found.delivery.per_endpoint) == (8, 2)
     assert (found.delivery.timeout, found.delivery.disable_after, found.delivery.response_kept) == (500, DAY, 0)
@@ -267,8 +271,9 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         ("[server]\ninbound = '::1:8081'", "server.inbound"),
         ("[server]\ninbound = '0.0.0.0:65536'", "server.inbound"),
         ("[server]\nmax_body = '0B'", "server.max_body"),
-        ("[store]\nurl = 'postgresql://me:pass@db/hookd'", "store.url"),
-        ("[store]\nurl = 'sqlite::memory:'", "store.url"),
+        ("[store]\nlease = '999ms'", "store.lease"),
+        ("[store]\nlease = '301s'", "store.lease"),
+        ("[store]\nlisten = 'no'", "store.listen"),
         ("[store]\nretain = '90d'", "store.retain"),
         ("[store]\nretention = '0s'", "store.retention"),
         (f"[store]\nkeys = '{in_base64(NEW_KEY)}'", "store.keys"),

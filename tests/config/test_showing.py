@@ -90,7 +90,10 @@ def test_no_error_repeats_a_secret(scheme: object, key: str, spaced: bool) -> No
         ],
         "auth": {"tokens": [{"name": "ci", "scopes": [], "token": secret, "hash": secret, key: [secret]}]},
         "network": {"proxy": f"socks5://me:{secret}@proxy"},
-        "store": {"url": f"postgresql://me:{secret}@db/hookd", "keys": [secret, {"env": 1, "file": secret}, [secret]]},
+        "store": {
+            "url": f"postgresql://me:{secret}@db:many/hookd",
+            "keys": [secret, {"env": 1, "file": secret}, [secret]],
+        },
     }
     with pytest.raises(ConfigError) as caught:
         judged(document, Surroundings(Path("/nowhere"), {"HOOKD_TOKEN": f"{SECRET} {SECRET}"}))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hookd.errors import SignatureError
 from hookd.signing import SCHEMES, Scheme, explain, scheme
-from hookd.signing.bodies import LONGEST, former_bodies
+from hookd.signing.bodies import LONGEST, MOST_INDENTED, former_bodies
 from hookd.signing.explain import MOST_BYTES, MOST_GUESSES
 from hookd.signing.keys import text_bytes
 from hookd.signing.proof import HmacKey, SharedKeys, hexadecimal, kept
@@ -122,6 +122,11 @@ def test_a_secret_of_another_source_and_one_that_has_expired() -> None:
     )
     assert "with a secret that this source no longer has: put it back" in told(headers, former=(OTHER,))
     assert "signed with another secret" in told(headers)
+
+
+def test_a_body_that_was_changed_is_found_among_many_sources() -> None:
+    many = {str(number): (f"secret-{number}",) for number in range(2 * MOST_GUESSES)}
+    assert "without the newline at its end" in told(signed(GITHUB), BODY + b"\n", GITHUB, others=many)
 
 
 Change = Callable[[dict[str, str]], Any]
@@ -300,6 +305,16 @@ def test_the_work_is_bounded(length: int) -> None:
     assert "Nothing that usually goes wrong" in told(headers, body, row, others=others)
     assert len(sizes) < 2 * MOST_GUESSES
     assert sum(sizes) < 2 * MOST_BYTES
+
+
+@pytest.mark.parametrize("depth", [10, 900])
+def test_a_body_that_is_nested_deeply_is_not_indented_without_end(depth: int) -> None:
+    nested = b"[" * depth + b",".join([b"1"] * 30_000) + b"]" * depth
+    bodies = dict(former_bodies(nested))
+    assert max(map(len, bodies.values())) <= MOST_INDENTED
+    assert "as JSON with a space after each comma and colon, what is not ASCII not escaped" in bodies
+    indented = [words for words in bodies if "indented by 4" in words]
+    assert len(indented) == (1 if depth == 10 else 0)
 
 
 def test_few_bodies_and_few_keys_are_tried() -> None:

@@ -16,6 +16,7 @@ from hookd.signing.explain import MOST_BYTES, WEIGHT
 from hookd.signing.keys import text_bytes
 from hookd.signing.proof import HmacKey, SharedKeys, kept, shared_keys
 from hookd.signing.proof import base64 as in_base64
+from hookd.signing.ways import keys
 from tests.signing.examples import BODY, DATED, NOW, SECRETS, SHARED, UNSIGNED, URL, address, signed
 
 OTHER = {"discord": "whsk_" + base64.b64encode(b"o" * 32).decode(), "basic": "ada:guess"}
@@ -175,6 +176,17 @@ def test_a_signature_in_another_encoding_or_without_its_prefix(name: str) -> Non
     text = told(name, signed(name) | {header: right.replace(padded, other_one)})
     assert f"with the signature in {header} written in {'hexadecimal' if is_hexadecimal else 'base64'}" in text
     assert "SIGNATURE" in text
+
+
+def test_a_label_or_a_prefix_that_looks_like_a_signature_is_not_taken_for_the_right_one() -> None:
+    label = "a" * 16
+    headers = signed("rfc9421")
+    headers["Signature-Input"] = headers["Signature-Input"].replace("sig1=", f"{label}=")
+    headers["Signature"] = f"{label}=:{base64.b64encode(bytes(32)).decode()}:"
+    assert "Nothing that usually goes wrong" in told("rfc9421", headers)
+    own = replace(scheme("github"), key=keys("hmac-sha256", "text", "hex", b"sha256-signature="))
+    headers = {"X-Hub-Signature-256": "sha256-signature=" + "0" * 64}
+    assert "Nothing that usually goes wrong" in explain(own, [SHARED], headers, BODY, NOW * 1000)
 
 
 def test_both_forms_of_shopify() -> None:

@@ -147,6 +147,14 @@ def test_components_that_are_not_known_are_refused(components: str) -> None:
     assert reason(headers) == Reason.MALFORMED_HEADER
 
 
+def test_a_name_that_is_long_is_not_repeated_as_a_whole() -> None:
+    headers = theirs(SHARED)
+    headers["Signature-Input"] = f'pyhms=("{"a" * 8000}" "content-digest");created={NOW}'
+    with pytest.raises(SignatureError, match=r"^aaa.* is signed, but missing$") as refused:
+        RFC.verify([SHARED], headers, BODY, NOW * 1000, url=URL)
+    assert len(str(refused.value)) < 200
+
+
 def test_a_good_signature_beside_another_senders() -> None:
     headers, other = theirs(SHARED), theirs(SEED, label="other")
     both = headers | {name: f"{other[name]}, {headers[name]}" for name in ("Signature", "Signature-Input")}

@@ -1,10 +1,13 @@
 """Twilio: forms in order, digests in the address, and both spellings of it."""
 
+from base64 import b64encode
+from hmac import digest
+
 import pytest
 
 from hookd.errors import SignatureError
 from hookd.signing import scheme
-from hookd.signing.twilio import MOST_FIELDS
+from hookd.signing.twilio import LONGEST_FORM, MOST_FIELDS
 
 TWILIO = scheme("twilio")
 URL = "https://mycompany.com/myapp.php?foo=1&bar=2"
@@ -85,6 +88,13 @@ def test_what_was_signed_as_a_form_is_taken_as_nothing_else() -> None:
 def test_the_address_with_its_port_or_without(signed: str, known: str) -> None:
     assert is_good(signature(signed, FORM), known, FORM)
     assert not is_good(signature(signed, FORM), known.replace("/x", "/y"), FORM)
+
+
+def test_a_form_that_is_longer_than_anybody_sends_is_refused_unread() -> None:
+    longest = b"a=" + b"1" * (LONGEST_FORM - 2)
+    assert is_good(signature(URL, longest), URL, longest)
+    longer = b64encode(digest(b"12345", (URL + "a" + "1" * (LONGEST_FORM - 1)).encode(), "sha1")).decode()
+    assert not is_good({"X-Twilio-Signature": longer}, URL, longest + b"1")
 
 
 def test_a_form_of_more_fields_than_anybody_sends_is_refused_unread() -> None:

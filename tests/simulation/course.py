@@ -22,6 +22,7 @@ from tests.simulation.network import HANDLER, PLACE, SECOND, Receivers
 from tests.simulation.plan import HOUR, MINUTE, Plan
 from tests.simulation.record import Lane, Record, Row
 from tests.simulation.watch import Breakers, Setting
+from tests.store.stand import file_of
 
 T = TypeVar("T")
 
@@ -266,10 +267,10 @@ class Course:
         self._disturb(seconds)
 
         async def fail() -> None:
-            await self.daemon.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+            await file_of(self.daemon.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
             self._disturb(seconds)
             await asyncio.sleep(seconds)
-            await self.daemon.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+            await file_of(self.daemon.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
             self._disturb(0)
 
         self.daemon.do(fail())

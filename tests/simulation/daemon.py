@@ -20,7 +20,7 @@ from tests.simulation.loop import SimulatedLoop, Thread
 from tests.simulation.network import HANDLER, SECOND, TIMEOUT, Network, Receivers, Sending
 from tests.simulation.plan import JITTER, Plan
 from tests.simulation.watch import Breakers
-from tests.store.stand import DAY, sqlite
+from tests.store.stand import DAY, file_of, sqlite
 
 
 class Daemon:
@@ -57,7 +57,9 @@ class Daemon:
         self._stack = AsyncExitStack()
         ids = IdFactory(self._clock, self._rng)
         self.store = await self._stack.enter_async_context(sqlite(self._folder, self._clock, ids))
-        await self.store._writer.run(lambda raw: raw.execute("PRAGMA synchronous = OFF"))  # only processes die here
+        await file_of(self.store).writer.run(
+            lambda raw: raw.execute("PRAGMA synchronous = OFF")
+        )  # only processes die here
         self._compose(IdFactory(self._clock, self._rng))
         self._committing = self.do(self.store.run())
         await self.store.recover(self._handlers)
@@ -103,7 +105,7 @@ class Daemon:
         self.up = False
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
-        for connection in (self.store._writer, self.store._reader):
+        for connection in (file_of(self.store).writer, file_of(self.store).reader):
             assert isinstance(connection._tx, Thread)
             loop.lose(connection._tx)
         self.deliverer._ahead = Ahead(

@@ -29,6 +29,10 @@ from hookd.store import (
     Vault,
     open_store,
 )
+from hookd.store.file import File
+from hookd.store.shared import SharedStore, share
+from hookd.store.single import SingleStore
+from hookd.store.vault import PLAIN
 from tests.nouns import ENDPOINT, NEW_KEY, OLD_KEY
 
 SECOND = 1000
@@ -49,8 +53,23 @@ def sqlite(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAs
     return open_store(folder / "hookd.db", clock, ids, DEDUPE)
 
 
+@asynccontextmanager
+async def at_server(
+    address: str, clock: Callable[[], int], ids: IdFactory, vault: Vault = PLAIN, *, lease: int = 60 * SECOND
+) -> AsyncIterator[SharedStore]:
+    async with share(address, clock, ids, DEDUPE, vault, lease=lease, listens=True) as store:
+        await store.enter()
+        yield store
+
+
 def encrypted(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
     return open_store(folder / "hookd.db", clock, ids, DEDUPE, Vault((NEW_KEY, OLD_KEY), os.urandom))
+
+
+def file_of(store: Store) -> File:
+    """Answer the SQLite file of a store, for what is SQLite's own."""
+    assert isinstance(store, SingleStore)
+    return store._database
 
 
 @dataclass
@@ -193,9 +212,9 @@ async def fill(stand: Stand) -> None:
         pages = raw.execute("PRAGMA page_count").fetchone()[0]
         raw.execute(f"PRAGMA max_page_count = {pages}")
 
-    await stand.store._writer.run(full)
+    await file_of(stand.store).writer.run(full)
 
 
 async def empty(stand: Stand) -> None:
     """Let the file grow again."""
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))

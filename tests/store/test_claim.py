@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hookd.model import EndpointState, Origin
 from hookd.store.claim import MOST_BYTES, _choose, _Found, _Open
 from tests.nouns import ENDPOINT
-from tests.store.stand import SECOND, Stand
+from tests.store.stand import SECOND, Stand, file_of
 
 AWKWARD = [b"", b"\x00", b"a\x00b", b"\xff\xfe", "ü".encode(), b'{"a": [1]}', b"x" * 70_000, b""]
 
@@ -160,7 +160,7 @@ async def test_what_is_large_is_claimed_by_itself(stand: Stand, monkeypatch: pyt
     await stand.endpoint()
     for payload in payloads:
         await stand.accept(payload=payload)
-    await stand.store._writer.run(lambda raw: raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 3_000_000))
+    await file_of(stand.store).writer.run(lambda raw: raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 3_000_000))
     claims = [[delivery.event.payload for delivery in await stand.claim()] for _ in range(3)]
     assert claims == [payloads[:1], payloads[1:2], payloads[2:]]
     assert stand.commits[-1].changes.scanned == {"ep_1": None}

@@ -17,7 +17,7 @@ from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.crash.waiting import until
 from tests.nouns import ENDPOINT
-from tests.store.stand import Stand, empty, fill
+from tests.store.stand import Stand, empty, file_of, fill
 
 
 class BrokenError(Exception):
@@ -108,11 +108,11 @@ async def test_places_are_given_back_where_a_claim_can_not_be_stored(stand: Stan
 
 async def _forbid(stand: Stand, what: str, message: str, how: str) -> None:
     sql = f"CREATE TEMP TRIGGER forbidden BEFORE {what} BEGIN SELECT RAISE({how}, {message}); END"
-    await stand.store._writer.run(lambda raw: raw.execute(sql))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute(sql))
 
 
 async def _permit(stand: Stand) -> None:
-    await stand.store._writer.run(lambda raw: raw.execute("DROP TRIGGER forbidden"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("DROP TRIGGER forbidden"))
 
 
 # The storage at fault.
@@ -215,10 +215,10 @@ async def test_an_application_that_writes_all_the_time_keeps_nobody_from_committ
 async def test_a_rolled_back_claim_leaves_no_trace(stand: Stand) -> None:
     await stand.endpoint()
     await stand.accept()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
     with pytest.raises(Unavailable):
         await stand.claim()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
     await stand.mended()
     assert stand.lanes.in_flight == 0
     assert [delivery.attempt_count for delivery in await stand.claim()] == [0]

@@ -19,7 +19,7 @@ from hookd.model import Endpoint, EndpointState, Origin, Outcome, PreviousSecret
 from hookd.store import Page, Store, Vault, examine, open_store
 from hookd.store.rows import endpoint_row
 from tests.nouns import ENDPOINT, NEW_KEY, OLD_KEY, OTHER_KEY
-from tests.store.stand import DEDUPE, Open, Stand, encrypted, sqlite, stand_on
+from tests.store.stand import DEDUPE, Open, Stand, encrypted, file_of, sqlite, stand_on
 
 SECRETIVE: dict[str, Any] = {
     "token": "find-me-1",
@@ -45,7 +45,7 @@ def secrets(endpoint: object) -> dict[str, Any]:
 async def files(stand: Stand, folder: Path) -> bytes:
     """Answer all bytes of the database and its log, as they are and once the log is in the database."""
     before = everything_in(folder)
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     return before + everything_in(folder)
 
 
@@ -152,7 +152,9 @@ async def test_who_reads_the_journal_is_not_waited_for(tmp_path: Path, monkeypat
 async def test_a_deleted_endpoint_leaves_nothing(tmp_path: Path) -> None:
     async with stand_on(encrypted, tmp_path) as stand:
         await create(stand)
-        ((stored,),) = await stand.store._writer.run(lambda raw: raw.execute("SELECT secret FROM endpoints").fetchall())
+        ((stored,),) = await file_of(stand.store).writer.run(
+            lambda raw: raw.execute("SELECT secret FROM endpoints").fetchall()
+        )
         assert stored.encode() in await files(stand, tmp_path)
         await stand.store.delete_endpoint("ep_1", None)
         await files(stand, tmp_path)
@@ -255,7 +257,7 @@ async def tampered(stand: Stand) -> None:
         await stand.endpoint(name, **SECRETIVE, event_types=(name,))
         await stand.accept(name)
     copy = "UPDATE endpoints SET secret = (SELECT secret FROM endpoints WHERE id = 'ep_2') WHERE id = 'ep_1'"
-    await stand.store._writer.run(lambda raw: raw.execute(copy))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute(copy))
     stand.store._directory.forget()
 
 
@@ -288,7 +290,9 @@ async def test_a_failure_is_recorded_though_who_is_to_be_told_can_not_be(
         await stand.endpoint("ep_1", event_types=("purchase",))
         await stand.endpoint("ep_2", event_types=("hookd.*",))
         delivery = await stand.sent(origin=Origin.PUBLISHED)
-        await stand.store._writer.run(lambda raw: raw.execute("UPDATE endpoints SET secret = '' WHERE id = 'ep_2'"))
+        await file_of(stand.store).writer.run(
+            lambda raw: raw.execute("UPDATE endpoints SET secret = '' WHERE id = 'ep_2'")
+        )
         stand.store._directory.forget()
         await stand.end(delivery, Outcome.TIMEOUT, schedule=())
         assert (await stand.delivery(delivery.id)).status == "failed"

@@ -10,7 +10,7 @@ from hookd.errors import Conflict, NotFound
 from hookd.model import Endpoint, EndpointState, Origin, Outcome, PreviousSecret, Status
 from hookd.store import Page
 from tests.nouns import ENDPOINT
-from tests.store.stand import DAY, SCHEDULE, SECOND, Open, Stand, encrypted, sqlite, stand_on
+from tests.store.stand import DAY, SCHEDULE, SECOND, Open, Stand, encrypted, file_of, sqlite, stand_on
 
 GONE = 410
 
@@ -178,7 +178,7 @@ async def test_deleting_erases_the_secrets(stand: Stand, tmp_path: Path) -> None
     secrets = {"secret": "whsec_find-me-if-you-can-1", "token": "find-me-if-you-can-2"}
     await stand.endpoint(**secrets, previous_secrets=(PreviousSecret("find-me-if-you-can-3", 5),))
     await stand.store.delete_endpoint("ep_1", None)
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
     assert b"find-me" not in everything_in(tmp_path)
 
 

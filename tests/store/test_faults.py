@@ -15,7 +15,7 @@ from hookd.store import commit
 from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.crash.waiting import until
-from tests.store.stand import PATIENCE, Open, Stand, empty, fill, stand_on
+from tests.store.stand import PATIENCE, Open, Stand, empty, file_of, fill, stand_on
 
 
 class Journal:
@@ -42,7 +42,7 @@ class Journal:
 
 async def traced(stand: Stand, trace: Callable[[str], object] | None) -> None:
     """Have a function told of every statement of the writer, before it is carried out."""
-    await stand.store._writer.run(lambda raw: raw.set_trace_callback(trace))
+    await file_of(stand.store).writer.run(lambda raw: raw.set_trace_callback(trace))
 
 
 async def test_what_is_kept_is_written_once_and_in_order(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ async def written(stand: Stand) -> list[str]:
     def read(raw: sqlite3.Connection) -> list[str]:
         return [name for (name,) in raw.execute("SELECT pattern FROM subscriptions ORDER BY pattern")]
 
-    return await stand.store._reader.run(read)
+    return await file_of(stand.store).reader.run(read)
 
 
 async def test_those_who_queue_behind_a_fault_are_refused_with_it(
@@ -125,7 +125,7 @@ async def test_nothing_is_written_to_a_damaged_file(open_in: Open, tmp_path: Pat
         await stand.endpoint()
     async with stand_on(open_in, tmp_path) as stand:
         damage(path)
-        await stand.store._writer.run(lambda raw: raw.execute("PRAGMA shrink_memory"))
+        await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA shrink_memory"))
         stand.store._committer.entrust(journal.write, "kept")
         with pytest.raises(Unavailable, match=r"is damaged: .* \bstop hookd and restore a backup"):
             await stand.accept()

@@ -15,7 +15,7 @@ from hookd.errors import Unavailable
 from hookd.model import Status
 from hookd.store.files import FileError
 from tests.crash.waiting import until
-from tests.store.stand import PATIENCE, Open, Stand, stand_on
+from tests.store.stand import PATIENCE, Open, Stand, file_of, stand_on
 
 GONE = "was removed or replaced; restore it or restart hookd"
 
@@ -106,10 +106,10 @@ async def test_what_is_gone_is_noticed_while_nothing_is_written(stand: Stand, pa
     with pytest.raises(Unavailable, match=GONE):
         await stand.store.notice()
     begun: list[str] = []
-    await stand.store._writer.run(lambda raw: raw.set_trace_callback(begun.append))
+    await file_of(stand.store).writer.run(lambda raw: raw.set_trace_callback(begun.append))
     for _ in range(100):
         await asyncio.sleep(0)  # the store is free to try again, and may find the file itself in its place
-    await stand.store._writer.run(lambda raw: raw.set_trace_callback(None))
+    await file_of(stand.store).writer.run(lambda raw: raw.set_trace_callback(None))
     assert "BEGIN IMMEDIATE" not in begun
     assert stand.store.fault == f"the database file {lost} {GONE}"
     moved.rename(lost)
@@ -129,7 +129,7 @@ async def test_a_commit_under_way_when_a_file_is_missed_does_not_hide_that(stand
     await stand.store.notice()
     path.with_name("hookd.db-wal").unlink()
     held = threading.Event()
-    await stand.store._writer.run(lambda raw: raw.set_trace_callback(lambda _: held.wait(PATIENCE) and None))
+    await file_of(stand.store).writer.run(lambda raw: raw.set_trace_callback(lambda _: held.wait(PATIENCE) and None))
     begun = stand.store.accept(stand.draft())
     await until(lambda: not stand.store._committer._writes, "the commit begins")
     stand.store._committer.suffer(FileError("missed"))
@@ -213,7 +213,7 @@ async def test_nothing_is_acknowledged_where_the_file_is_overwritten(
 async def test_a_read_that_meets_what_was_overwritten_is_no_damage(stand: Stand, path: Path) -> None:
     await checkpointed(stand)
     former = overwrite(path, b"dear diary, " * 1000)
-    await stand.store._reader.run(lambda raw: raw.execute("PRAGMA shrink_memory"))
+    await file_of(stand.store).reader.run(lambda raw: raw.execute("PRAGMA shrink_memory"))
     with pytest.raises(Unavailable, match="was overwritten"):
         await stand.deliveries()
     overwrite(path, former)
@@ -231,7 +231,7 @@ def overwrite(path: Path, contents: bytes) -> bytes:
 async def checkpointed(stand: Stand) -> None:
     """Accept an event, and have it brought from the journal to the file."""
     await stand.accept()
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     await stand.store.notice()
 
 
@@ -302,7 +302,7 @@ async def test_a_journal_that_was_cut_short_is_noticed_while_nothing_is_written(
 async def test_a_journal_that_was_cut_short_in_the_midst_of_a_commit_is_noticed(stand: Stand, path: Path) -> None:
     await stand.accept()
     cut_off(path.with_name("hookd.db-wal"))
-    await stand.store._writer.run(lambda raw: raw.execute("PRAGMA user_version = 2"))
+    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA user_version = 2"))
     with pytest.raises(Unavailable, match=CUT):
         await stand.store.notice()
 

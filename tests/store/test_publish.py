@@ -21,10 +21,10 @@ from hookd.model import Origin, Outcome, Publication, Status
 from hookd.policy.breaker import BreakerPolicy
 from hookd.policy.names import event_id, expect_free
 from hookd.policy.types import check_type
-from hookd.store import GLANCE
 from hookd.store.publish import BYTES, ROWS
+from hookd.store.single import GLANCE
 from hookd.store.sqlite import migrations
-from tests.store.stand import Stand
+from tests.store.stand import Stand, file_of
 
 SOURCES = frozenset({"shop"})
 PATIENCE = 30.0
@@ -298,7 +298,7 @@ async def test_commits_of_others_stir_and_its_own_do_not(stand: Stand, applicati
 
 
 async def test_a_look_tells_of_every_commit_and_of_nothing_else(stand: Stand, application: Application) -> None:
-    stamp = stand.store._files.stamp
+    stamp = file_of(stand.store).files.stamp
     before = stamp()
     assert before
     await stand.store.totals()

@@ -10,7 +10,7 @@ from hookd.errors import NotFound, Unavailable
 from hookd.model import Rejection
 from hookd.store import Page, upkeep
 from hookd.store.rejections import AT_ONCE
-from tests.store.stand import DAY, NOW, Stand, empty, fill
+from tests.store.stand import DAY, NOW, Stand, empty, file_of, fill
 
 REJECTION = Rejection(
     id="rej_1",
@@ -79,7 +79,7 @@ async def test_what_is_old_goes_in_steps(stand: Stand) -> None:
 async def test_the_command_prunes_them_too(stand: Stand) -> None:
     for number in range(AT_ONCE + 2):
         await stand.store.keep_rejection(numbered(number, received_at=NOW + number // AT_ONCE), MANY)
-    path = stand.store._files._path
+    path = file_of(stand.store).files._path
     await asyncio.to_thread(upkeep.prune, path, NOW + 1, lambda _: None)
     assert await ids(stand) == [f"rej_{AT_ONCE + 1:04}", f"rej_{AT_ONCE:04}"]
 

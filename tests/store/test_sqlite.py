@@ -20,7 +20,7 @@ from hookd.store.sqlite import FileLock, _expand, _joined, _step, connect, migra
 from hookd.store.statement import Query, Steps, statements
 from hookd.store.vault import PLAIN
 from tests.nouns import ENDPOINT
-from tests.store.stand import Open, Stand, sqlite, stand_on
+from tests.store.stand import Open, Stand, file_of, sqlite, stand_on
 
 FILES = (
     *("accept", "claim", "deliveries", "endpoints", "events", "order"),
@@ -269,7 +269,7 @@ async def test_every_commit_is_on_disk_and_space_can_be_given_back(stand: Stand)
         names = ("journal_mode", "synchronous", "auto_vacuum")
         return [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    assert await stand.store._writer.run(pragmas) == ["wal", 2, 2]
+    assert await file_of(stand.store).writer.run(pragmas) == ["wal", 2, 2]
 
 
 def modes(folder: Path) -> dict[str, int]:

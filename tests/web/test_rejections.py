@@ -2,17 +2,20 @@ import asyncio
 import json
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from hookd import sign
 from hookd.model import Field, Scope, Source
+from hookd.rejections import kept_target
 from hookd.signing import SCHEMES
 from tests.nouns import SECRET
 from tests.web.stand import MOST_REJECTIONS, NOW, SOURCE, Answer, Stand, token
 
 PATH = "/api/v1/rejections"
 OTHER = "whsec_bm90IHRoZSByaWdodCBzZWNyZXQhISEh"
+SPECIAL = "a/secret+with+escapes"
 SHOP = replace(
     SOURCE, name="shop", path="/from/shop", scheme="standard", secrets=(OTHER,), id=Field("header", "webhook-id")
 )
@@ -135,11 +138,13 @@ async def test_credentials_are_not_stored(stand: Stand) -> None:
         "Cookie": "a=hidden-2",
         "X-Api-Key": "hidden-3",
         "X-Access-Token": "hidden-4",
+        "X-Functions-Key": "hidden-5",
         "X-Other": f"say {OTHER}",
+        "X-Bare": f"say {OTHER.removeprefix('whsec_')}",
     }
-    kept = await rejected(stand, headers={**signed, **secret, "X-Shown": "shown"})
+    kept = await rejected(stand, headers={**signed, **secret, "X-Shown": "shown", "Idempotency-Key": "1"})
     headers = dict(kept["headers"])
-    assert headers["x-shown"] == "shown"
+    assert (headers["x-shown"], headers["idempotency-key"]) == ("shown", "1")
     assert {headers[name.lower()] for name in secret} == {"***"}
     await stand.store.forget_deleted()
     raw = stand.path.read_bytes()
@@ -291,6 +296,40 @@ async def test_a_secret_in_the_address_is_not_stored(stand: Stand) -> None:
     assert "its address shows a secret" in (await accept(stand, kept["id"])).json["detail"]
 
 
+@pytest.mark.parametrize("shown", [OTHER, OTHER[6:], quote(SPECIAL), quote(SPECIAL, safe="+"), quote(SPECIAL, safe="")])
+def test_a_secret_is_known_in_an_address_with_or_without_its_prefix_and_escaped(shown: str) -> None:
+    source = replace(SHOP, secrets=(OTHER, SPECIAL))
+    assert kept_target(source, SCHEMES["standard"], f"/from/shop?a={shown}") == "***"
+    assert kept_target(SHOP, SCHEMES["standard"], "/from/shop?a=whsec_") == "/from/shop?a=whsec_"
+
+
+async def test_a_secret_that_was_sent_to_the_path_of_another_source_is_not_shown(stand: Stand) -> None:
+    crm = replace(SOURCE, name="crm", path="/crm", header="X-Crm", secrets=("the-secret-of-crm",), tenant="other")
+    site(stand, SHOP, crm, former={"crm": ("what-crm-had-before",)})
+    headers = {"X-Crm": "the-secret-of-crm", "X-Old": "what-crm-had-before", "X-Shown": "shown"}
+    assert (await stand.call("POST", "/from/shop?a=the-secret-of-crm", headers=headers)).status == 401
+    await stand.store.flush()
+    kept = await read(stand, (await rejections(stand))[0]["id"])
+    shown = dict(kept["headers"])
+    assert (kept["target"], shown["x-crm"], shown["x-old"], shown["x-shown"]) == ("***", "***", "***", "shown")
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("a=1&user_token=hidden", "a=1&user_token=***"),
+        ("a=1;PASSWORD=hidden=hidden", "a=1;PASSWORD=***"),
+        ("a=1?session=hidden?b=2", "a=1?session=***?b=2"),
+        ("pass%77ord=hidden", "pass%77ord=***"),
+        ("token", "token"),
+        ("?token" * 20_000, "?token" * 20_000),
+    ],
+    ids=["at the end", "in capitals", "behind another ?", "escaped", "without a value", "very long"],
+)
+def test_a_credential_in_a_query_is_masked_in_one_pass_over_it(query: str, kept: str) -> None:
+    assert kept_target(SHOP, SCHEMES["standard"], f"/from/shop?{query}") == f"/from/shop?{kept}"
+
+
 async def test_a_credential_that_is_signed_is_not_stored(stand: Stand) -> None:
     row, source = SCHEMES["rfc9421"], replace(SHOP, scheme="rfc9421", id=None, url=URL)
     site(stand, source)
@@ -344,6 +383,20 @@ async def test_a_cloudevent(stand: Stand) -> None:
     again = await sent(stand, body, source, signed | {"Content-Type": "application/cloudevents+json"})
     assert again.status == 200
     assert len((await stand.call("GET", "/api/v1/events")).json["data"]) == 1
+
+
+async def test_a_cloudevent_in_headers_is_accepted_with_all_its_attributes(stand: Stand) -> None:
+    source = replace(SHOP, format="cloudevents-binary", id=None)
+    site(stand, source)
+    event = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "/a", "ce-type": "sold", "ce-authtype": "user"}
+    much = {f"X-{number}": "a" * 6000 for number in range(4)}
+    signed = sign("standard", [SECRET], BODY, id="evt_1", now=SECONDS)
+    kept = await rejected(stand, BODY, source, much | signed | event | {"Content-Type": "application/json"})
+    site(stand, replace(source, secrets=(SECRET,)))
+    told = await accept(stand, kept["id"])
+    assert told.status == 200, told.text
+    payload = (await stand.call("GET", f"/api/v1/events/{told.json['id']}")).json["payload"]
+    assert (payload["authtype"], payload["datacontenttype"]) == ("user", "application/json")
 
 
 async def test_accepted_by_several_at_once_it_is_one_event(stand: Stand) -> None:

@@ -70,7 +70,7 @@ SELECT count(*), count(stop) FROM outbox WHERE status = 'sending' AND status <> 
 
 -- name: recover_crashed
 UPDATE outbox SET
-    crashes = crashes + (endpoint LIKE 'handler:%'),
+    crashes = crashes + CASE WHEN endpoint LIKE 'handler:%' THEN 1 ELSE 0 END,
     status = CASE WHEN stop IS NOT NULL THEN 'cancelled'
                   WHEN endpoint LIKE 'handler:%' AND crashes + 1 >= :crashes THEN 'failed' ELSE 'pending' END,
     reason = CASE WHEN stop IS NOT NULL THEN stop

@@ -4,7 +4,7 @@
 -- name: columns
 SELECT outbox.id, events.id, outbox.type, outbox.tenant, outbox.endpoint, outbox.status,
     coalesce(outbox.stop, outbox.reason, CASE
-        WHEN outbox.held THEN 'an older delivery of this ordered endpoint goes first'
+        WHEN outbox.held > 0 THEN 'an older delivery of this ordered endpoint goes first'
         WHEN outbox.status <> 'pending' OR outbox.due_at > :now THEN NULL
         WHEN endpoints.state = 'paused' THEN 'the endpoint is paused'
         WHEN endpoints.opened_at IS NOT NULL AND endpoints.blocked_until > :now
@@ -14,7 +14,7 @@ SELECT outbox.id, events.id, outbox.type, outbox.tenant, outbox.endpoint, outbox
         WHEN endpoints.rate_limit IS NOT NULL
             THEN 'it waits for its turn within the endpoint''s rate limit of ' || endpoints.rate_limit
     END),
-    outbox.attempt_count, CASE WHEN outbox.status = 'pending' AND NOT outbox.held THEN outbox.due_at END,
+    outbox.attempt_count, CASE WHEN outbox.status = 'pending' AND outbox.held = 0 THEN outbox.due_at END,
     outbox.last_error, outbox.created_at, outbox.sequence
 FROM outbox CROSS JOIN events ON events.sequence = outbox.event LEFT JOIN endpoints ON endpoints.id = outbox.endpoint
 
@@ -26,7 +26,7 @@ FROM outbox CROSS JOIN events ON events.sequence = outbox.event WHERE outbox.id 
 -- among what is retried besides.
 -- name: retry
 UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, crashes = 0, due_at = :now,
-    ordering_key = :ordering_key, turn = CASE WHEN :ordered THEN coalesce(turn, event - (1 << 62)) END, held = :ordered
+    ordering_key = :ordering_key, turn = CASE WHEN :ordered > 0 THEN coalesce(turn, event - 4611686018427387904) END, held = :ordered
 WHERE sequence = :sequence;
 
 -- name: cancel
@@ -38,7 +38,7 @@ UPDATE outbox SET stop = :reason WHERE sequence = :sequence AND status = 'sendin
 
 -- name: count_waiting
 SELECT (SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND status = 'pending' AND held = 0)
-    + (SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND turn IS NOT NULL AND held = 1);
+    + (SELECT count(*) FROM outbox WHERE endpoint = :endpoint AND turn IS NOT NULL AND held > 0);
 
 -- name: cancel_waiting
 UPDATE outbox SET status = 'cancelled', reason = :reason, due_at = :now, turn = NULL
@@ -46,7 +46,7 @@ WHERE endpoint = :endpoint AND status = 'pending' AND held = 0;
 
 -- name: cancel_held
 UPDATE outbox SET status = 'cancelled', reason = :reason, due_at = :now, turn = NULL, held = 0
-WHERE endpoint = :endpoint AND turn IS NOT NULL AND held = 1;
+WHERE endpoint = :endpoint AND turn IS NOT NULL AND held > 0;
 
 -- name: stop_sending
 UPDATE outbox SET stop = :reason WHERE status = 'sending' AND status <> 'delivered' AND +endpoint = :endpoint;
@@ -55,7 +55,7 @@ UPDATE outbox SET stop = :reason WHERE status = 'sending' AND status <> 'deliver
 UPDATE outbox SET due_at = :now WHERE endpoint = :endpoint AND status = 'pending' AND held = 0 AND due_at > :now;
 
 -- name: hasten_held
-UPDATE outbox INDEXED BY outbox_turn SET due_at = :now WHERE endpoint = :endpoint AND turn IS NOT NULL AND held = 1 AND due_at > :now;
+UPDATE outbox INDEXED BY outbox_turn SET due_at = :now WHERE endpoint = :endpoint AND turn IS NOT NULL AND held > 0 AND due_at > :now;
 
 -- name: attempts
 SELECT id, number, started_at, duration, outcome, status_code, error, request_headers, response_headers,

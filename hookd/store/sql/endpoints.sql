@@ -22,7 +22,7 @@ WHERE id = :id;
 UPDATE endpoints SET failing_since = new.column2, failing_attempts = new.column3, opened_at = new.column4,
     openings = new.column5, blocked_until = new.column6,
     told_failing = new.column7
-FROM (VALUES :rows) AS new WHERE endpoints.id = new.column1;
+FROM (VALUES :rows(text, bigint, bigint, bigint, bigint, bigint, bigint)) AS new WHERE endpoints.id = new.column1;
 
 -- name: delete
 DELETE FROM endpoints WHERE id = :id;
@@ -35,7 +35,7 @@ FROM endpoints WHERE id = :id;
 
 -- name: subscribe
 INSERT INTO subscriptions (tenant, pattern, endpoint)
-SELECT column1, column2, column3 FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+SELECT column1, column2, column3 FROM (VALUES :rows(text, text, text)) WHERE column1 IS NOT NULL;
 
 -- name: unsubscribe
 DELETE FROM subscriptions WHERE endpoint = :id;

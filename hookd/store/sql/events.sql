@@ -7,7 +7,5 @@ SELECT id, tenant, type, origin, content_type, created_at, ordering_key, sequenc
 
 -- name: expire_keys
 DELETE FROM dedupe WHERE (kind, owner, key) IN (
-    SELECT kind, owner, key FROM dedupe WHERE created_at < :oldest ORDER BY created_at LIMIT :limit);
-
--- name: count_changes
-SELECT changes();
+    SELECT kind, owner, key FROM dedupe WHERE created_at < :oldest ORDER BY created_at LIMIT :limit)
+RETURNING 1;

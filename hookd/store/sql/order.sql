@@ -7,11 +7,11 @@ SELECT wanted.column1, wanted.column2,
      WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 0 AND turn IS NOT NULL),
     (SELECT max(turn) FROM outbox
      WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 1 AND turn IS NOT NULL)
-FROM (VALUES :rows) AS wanted WHERE wanted.column1 IS NOT NULL;
+FROM (VALUES :rows(text, text)) AS wanted WHERE wanted.column1 IS NOT NULL;
 
 -- name: hold
 UPDATE outbox SET held = 1 WHERE sequence IN (
-    SELECT first.sequence FROM (VALUES :rows) AS wanted
+    SELECT first.sequence FROM (VALUES :rows(text, text)) AS wanted
     CROSS JOIN outbox AS first ON first.endpoint = wanted.column1 AND first.ordering_key = wanted.column2
         AND first.held = 0 AND first.turn IS NOT NULL
     WHERE first.status = 'pending'
@@ -23,8 +23,8 @@ UPDATE outbox SET held = 0 WHERE sequence IN (
     SELECT (SELECT sequence FROM outbox AS next
             WHERE next.endpoint = wanted.column1 AND next.ordering_key = wanted.column2 AND next.held = 1
                 AND next.turn IS NOT NULL
-            ORDER BY next.turn LIMIT 1)
-    FROM (VALUES :rows) AS wanted
+            ORDER BY next.turn, next.sequence LIMIT 1)
+    FROM (VALUES :rows(text, text)) AS wanted
     WHERE NOT EXISTS (
         SELECT 1 FROM outbox AS sent
         WHERE sent.endpoint = wanted.column1 AND sent.ordering_key = wanted.column2 AND sent.held = 0
@@ -52,7 +52,7 @@ SELECT 1 FROM (
     UNION ALL
     SELECT 1 FROM outbox
     WHERE status = 'sending' AND status <> 'delivered' AND +endpoint = :endpoint AND turn IS NULL
-) LIMIT 1;
+) AS waiting LIMIT 1;
 
 -- name: keys_sending
 SELECT DISTINCT endpoint, ordering_key FROM outbox

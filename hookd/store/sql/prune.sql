@@ -30,7 +30,4 @@ DELETE FROM attempts WHERE delivery IN (
 DELETE FROM outbox WHERE event IN (SELECT value FROM json_each(:events));
 
 -- name: delete_events
-DELETE FROM events WHERE sequence IN (SELECT value FROM json_each(:events));
-
--- name: count_changes
-SELECT changes();
+DELETE FROM events WHERE sequence IN (SELECT value FROM json_each(:events)) RETURNING 1;

@@ -23,7 +23,7 @@ ORDER BY sequence;
 DELETE FROM published WHERE sequence IN (SELECT value FROM json_each(:sequences));
 
 -- name: refuse
-UPDATE published SET fault = new.column2 FROM (VALUES :rows) AS new WHERE published.sequence = new.column1;
+UPDATE published SET fault = new.column2 FROM (VALUES :rows(bigint, text)) AS new WHERE published.sequence = new.column1;
 
 -- name: count_refused
 SELECT count(*) FROM published WHERE fault IS NOT NULL;

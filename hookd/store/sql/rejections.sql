@@ -1,7 +1,7 @@
 -- name: keep
 INSERT INTO rejections (id, source, tenant, reason, cause, received_at, method, target, size, headers, body)
 SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11
-FROM (VALUES :rows)
+FROM (VALUES :rows(text, text, text, text, text, bigint, text, text, bigint, text, bytea))
 WHERE column1 IS NOT NULL;
 
 -- name: thin_out

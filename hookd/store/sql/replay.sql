@@ -14,5 +14,5 @@ SELECT payload FROM events WHERE sequence = :sequence;
 
 -- name: requeue
 UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, crashes = 0, due_at = new.column2,
-    ordering_key = new.column3, turn = new.column4, held = new.column4 IS NOT NULL
-FROM (VALUES :rows) AS new WHERE outbox.sequence = new.column1;
+    ordering_key = new.column3, turn = new.column4, held = CASE WHEN new.column4 IS NULL THEN 0 ELSE 1 END
+FROM (VALUES :rows(bigint, bigint, text, bigint)) AS new WHERE outbox.sequence = new.column1;

@@ -1,0 +1,87 @@
+-- Processes that share a PostgreSQL server: who lives, whose lanes are whose. PostgreSQL alone carries these out.
+
+-- First in every transaction: who I am, whether I still am, what has changed, and a number to ask the commit's fate by.
+-- name: enter
+SELECT pg_current_xact_id()::text, EXISTS (SELECT FROM hookd.processes WHERE number = :number),
+    (SELECT coalesce(max(version), 0) FROM hookd.changes);
+
+-- The same, and the lease is renewed.
+-- name: enter_renewing
+WITH renewed AS (
+    UPDATE hookd.processes SET expires_at = clock_timestamp() + :lease * interval '1 millisecond'
+    WHERE number = :number RETURNING 1
+)
+SELECT pg_current_xact_id()::text, EXISTS (SELECT FROM renewed),
+    (SELECT coalesce(max(version), 0) FROM hookd.changes);
+
+-- name: newest_change
+SELECT coalesce(max(version), 0) FROM hookd.changes;
+
+-- name: changed
+SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <= :newest;
+
+-- name: join
+INSERT INTO hookd.processes (name, expires_at)
+VALUES (:name, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number;
+
+-- Not while a transaction of its own is under way, which holds the same lock.
+-- name: bury
+DELETE FROM hookd.processes
+WHERE number = :number AND expires_at < clock_timestamp() AND pg_try_advisory_xact_lock(:key::integer, :number::integer)
+RETURNING name;
+
+-- name: leave
+DELETE FROM hookd.processes WHERE number = :number;
+
+-- name: vacate
+UPDATE hookd.slots SET owner = NULL WHERE owner = :number;
+
+-- Who lives, whose each slot is, and whose leases have expired. After the server was away, since when nobody could renew,
+-- each has a whole lease to come back.
+-- name: census
+SELECT (SELECT count(*) FROM hookd.processes), (SELECT array_agg(coalesce(owner, 0) ORDER BY slot) FROM hookd.slots),
+    ARRAY(SELECT number FROM hookd.processes
+          WHERE expires_at < clock_timestamp() AND number <> :number
+              AND pg_postmaster_start_time() + :lease * interval '1 millisecond' < clock_timestamp());
+
+-- name: gain
+UPDATE hookd.slots SET owner = :number WHERE slot IN (
+    SELECT slot FROM hookd.slots WHERE owner IS NULL ORDER BY slot LIMIT :most FOR UPDATE SKIP LOCKED)
+RETURNING slot;
+
+-- name: lose
+UPDATE hookd.slots AS mine SET owner = NULL FROM (VALUES :rows(integer, integer)) AS wanted
+WHERE mine.slot = wanted.column1 AND mine.owner = wanted.column2;
+
+-- name: forget_changes
+DELETE FROM hookd.changes WHERE at < clock_timestamp() - interval '1 hour';
+
+-- The attempt count tells one claim from an earlier one.
+-- name: still_ours
+SELECT outbox.sequence FROM (VALUES :rows(bigint, bigint)) AS wanted
+JOIN outbox ON outbox.sequence = wanted.column1
+WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2
+    AND outbox.owner = current_setting('hookd.process')::bigint
+FOR UPDATE OF outbox;
+
+-- name: take_in
+UPDATE outbox SET held = 1 FROM (VALUES :rows(text)) AS wanted
+WHERE outbox.endpoint = wanted.column1 AND outbox.status = 'pending' AND outbox.held = 2
+RETURNING outbox.endpoint, outbox.ordering_key;
+
+-- Lanes that have something waiting, and when that is due; also those whose owner has yet to take something in. As
+-- lanes of claim.sql, for which see there. A row without a lane says that applications have published something.
+-- name: due
+WITH RECURSIVE lane (endpoint) AS (
+    SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND held = 0
+    UNION ALL
+    SELECT (SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND held = 0 AND outbox.endpoint > lane.endpoint)
+    FROM lane WHERE lane.endpoint IS NOT NULL
+)
+SELECT endpoint,
+    (SELECT min(due_at) FROM outbox WHERE status = 'pending' AND held = 0 AND outbox.endpoint = lane.endpoint)
+FROM lane WHERE endpoint IS NOT NULL
+UNION ALL
+SELECT endpoint, min(due_at) FROM outbox WHERE status = 'pending' AND held = 2 GROUP BY endpoint
+UNION ALL
+(SELECT NULL, 0 FROM published WHERE fault IS NULL LIMIT 1);
