@@ -36,6 +36,7 @@ MILLISECONDS: Final = 100_000_000_000
 WEIGHT: Final = 64
 """Bytes that are hashed in the time in which a character of a header is read, where that is a structured field."""
 
+WRONG_PATH = "the sender posts to the wrong path, or one of the two sources has the other's secret"
 REWRITTEN = "something between the sender and hookd changes the body: let it pass the bytes on as they come"
 
 
@@ -213,9 +214,8 @@ def _with_other_keys(request: Guess, others: Mapping[str, Sequence[str]], former
     for secret in former:
         yield _with(request, request.row, secret, Found("with a secret that this source no longer has", remedy))
     for name, secrets in others.items():
-        remedy = "the sender posts to the wrong path, or one of the two sources has the other's secret"
         for secret in secrets:
-            yield _with(request, request.row, secret, Found(f"with a secret of the source {name}", remedy))
+            yield _with(request, request.row, secret, Found(f"with a secret of the source {name}", WRONG_PATH))
     for secret in request.secrets:
         yield from _misread(request, secret)
 
@@ -241,11 +241,12 @@ def _of_other_schemes(request: Guess, others: Mapping[str, Sequence[str]], rows:
     for row in rows:
         if row.name == request.row.name or row.header.lower() not in request.headers:
             continue
-        other = replace(request, row=row, found=(Found(f"by the scheme {row.name}", f'set scheme = "{row.name}"'),))
+        by = f"by the scheme {row.name}"
+        other = replace(request, row=row, found=(Found(by, f'set scheme = "{row.name}"'),))
         for secret in request.secrets:
             yield replace(other, secrets=(secret,))
             yield from _misread(other, secret)
-        yield from _with_other_keys(replace(other, secrets=()), others, ())
+        yield from _with_other_keys(replace(other, secrets=(), found=(Found(by, WRONG_PATH),)), others, ())
 
 
 def _with(request: Guess, row: Scheme, secret: str, found: Found) -> Guess:

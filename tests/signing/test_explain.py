@@ -221,6 +221,12 @@ def test_another_scheme() -> None:
     assert 'set scheme = "standard"' in told(signed(), row=TOKEN)
 
 
+def test_another_sources_request_is_sent_elsewhere_and_no_scheme_is_changed() -> None:
+    text = told(signed(GITHUB, secret=OTHER), others={"crm": (OTHER,)})
+    assert "It verifies by the scheme github, and with a secret of the source crm: the sender posts to the wrong" in text
+    assert "set scheme" not in text
+
+
 def test_headers_that_are_missing() -> None:
     headers = signed()
     assert "webhook-signature and webhook-id and webhook-timestamp are missing" in told({})
