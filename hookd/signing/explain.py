@@ -17,7 +17,7 @@ from hookd.signing.proof import Key, MakeKey, SharedKeys, shared_keys
 from hookd.signing.readings import readings
 from hookd.signing.reason import Reason
 from hookd.signing.repairs import alike, repairs, respelt
-from hookd.signing.scheme import Scheme, Verified
+from hookd.signing.scheme import BODY, Scheme, Verified, in_braces
 from hookd.signing.table import SCHEMES
 from hookd.text import one_line
 from hookd.units import format_duration
@@ -177,6 +177,7 @@ def _guesses(
     bodies = list(_with_other_bodies(request))
     yield from bodies
     yield from _respelt(request)
+    yield from _signed_alone(request)
     yield from _of_other_schemes(request, others, rows)
     for body in bodies:
         yield from _respelt(body)
@@ -200,6 +201,18 @@ def _with_other_bodies(request: Guess) -> Iterator[Guess]:
     for words, body in former_bodies(request.body):
         found = Found("with an empty body" if not body else f"with its body {words}", REWRITTEN)
         yield replace(request, body=body, found=(*request.found, found))
+
+
+def _signed_alone(request: Guess) -> Iterator[Guess]:
+    """Take it that the sender signed the body, and not what the scheme wants around it."""
+    row = request.row
+    if row.signed in (b"", BODY):
+        return
+    remedy = f"the scheme {row.name} signs {in_braces(row.signed)}, and the sender has to sign all of that"
+    alone = replace(request, row=replace(row, signed=BODY), found=(Found("as a signature of the body alone", remedy),))
+    yield alone
+    for secret in request.secrets:
+        yield from _misread(alone, secret)
 
 
 def _with_other_addresses(request: Guess) -> Iterator[Guess]:
@@ -283,6 +296,11 @@ def _unexplained(request: Guess, rows: Sequence[Scheme], now: int) -> str:
         return f"{one_line(str(verdict))}: a proxy in between changes headers, or it is signed by another scheme."
     if not row.signed:
         return f"What it shows in {row.header} is none of the secrets: compare it with what the sender is set up with."
+    if not request.body and request.method == "POST":
+        return (
+            "Nothing that usually goes wrong fits it, but it came without a body: most likely something in between "
+            "drops that, as a redirect does, or a gateway that reads it; or it is signed with another secret."
+        )
     return (
         "Nothing that usually goes wrong fits it: most likely it is signed with another secret, or its body was "
         "changed. Compare the source's secret with the sender's, letter by letter, and let the sender send it again."

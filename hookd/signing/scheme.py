@@ -29,7 +29,7 @@ VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F)))
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 """A timestamp, without zeros before it: with those, the end of what stands before it could be taken off."""
-_IN_TEMPLATE: Final = re.compile(rb"%\([a-z]+\)b")
+_IN_TEMPLATE: Final = re.compile(rb"%\(([a-z]+)\)b")
 
 
 class Verified(Struct, frozen=True):
@@ -357,6 +357,11 @@ def _no_number(name: str) -> SignatureError:
 
 
 @lru_cache
+def in_braces(signed: bytes) -> str:
+    """Write what is signed as `[schemes.NAME]` has it: `{timestamp}.{body}`."""
+    return _IN_TEMPLATE.sub(rb"{\1}", signed).decode()
+
+
 def _ids(signed: bytes) -> re.Pattern[str] | None:
     """Answer what an id may be: with a character that stands beside it, bytes could move out of it or in.
 

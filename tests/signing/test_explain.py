@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hookd.errors import SignatureError
 from hookd.signing import SCHEMES, Scheme, explain, scheme
-from hookd.signing.bodies import LONGEST, former_bodies
+from hookd.signing.bodies import LONGEST, MOST_FIELDS, former_bodies
 from hookd.signing.explain import MOST_BYTES, MOST_GUESSES
 from hookd.signing.keys import text_bytes
 from hookd.signing.proof import HmacKey, SharedKeys, hexadecimal, kept
@@ -89,6 +89,11 @@ def test_a_body_that_was_changed(row: Scheme, sent: bytes, words: str) -> None:
         (b"\xef\xbb\xbf{}", b"{}", "with a byte order mark"),
         (b"\xe9", b"\xc3\xa9", "read as UTF-8 and written as Latin-1"),
         (b"\xc3\xa9", b"\xc3\x83\xc2\xa9", "read as UTF-8 and written as Latin-1"),
+        (b'{"a": 1}', base64.b64encode(b'{"a": 1}'), "decoded from base64"),
+        (b'{"a": 1}', b'"{\\"a\\": 1}"', "taken out of the JSON string that it came in"),
+        (b"command=%2Fhi&text=a+b&to=", b"command=/hi&text=a%20b&to=", "as a form with its spaces as plus signs"),
+        (b"command=%2Fhi&text=a%20b", b"command=/hi&text=a+b", "as a form with its spaces as %20"),
+        (b"command=%2Fhi&text=a+b", b'{"command": "/hi", "text": "a b"}', "as a form with its spaces as plus signs"),
     ],
 )
 def test_bytes_that_were_changed(sent: bytes, came: bytes, words: str) -> None:
@@ -223,8 +228,26 @@ def test_another_scheme() -> None:
 
 def test_another_sources_request_is_sent_elsewhere_and_no_scheme_is_changed() -> None:
     text = told(signed(GITHUB, secret=OTHER), others={"crm": (OTHER,)})
-    assert "It verifies by the scheme github, and with a secret of the source crm: the sender posts to the wrong" in text
+    assert "It verifies by the scheme github, and with a secret of the source crm: the sender posts to" in text
     assert "set scheme" not in text
+
+
+@pytest.mark.parametrize(
+    ("row", "content"),
+    [("stripe", "{timestamp}.{body}"), ("slack", "v0:{timestamp}:{body}"), ("square", "{url}{body}")],
+)
+def test_a_sender_that_signs_the_body_alone(row: str, content: str) -> None:
+    own = replace(scheme(row), signed=GITHUB.signed)
+    headers = own.sign([SECRET], BODY, "evt_1", NOW // 1000)
+    text = told(headers, row=scheme(row), url="https://example.com/in")
+    assert f"It verifies as a signature of the body alone: the scheme {row} signs {content}" in text
+    text = told(own.sign([SECRET[6:]], BODY, "evt_1", NOW // 1000), row=scheme(row), url="https://example.com/in")
+    assert "of the body alone, and with the secret taken as text without its prefix" in text
+
+
+def test_a_body_that_was_dropped() -> None:
+    assert "it came without a body" in told(signed(), b"")
+    assert "without a body" not in told(signed(secret=OTHER))
 
 
 def test_headers_that_are_missing() -> None:
@@ -311,4 +334,10 @@ def test_the_work_is_bounded(length: int) -> None:
 def test_few_bodies_and_few_keys_are_tried() -> None:
     assert len(list(former_bodies(b"[" * 100_000))) < 20
     assert len(list(former_bodies(BODY))) < 100
+    assert len(list(former_bodies(b"a=1&" * MOST_FIELDS))) < 20
+
+
+def test_a_body_of_half_a_character_is_no_form() -> None:
+    assert not any("as a form" in words for words, _ in former_bodies(b'{"a": "\\ud800"}'))
+
     assert len(list(readings("whsec_" + "ab" * 30))) < 20
