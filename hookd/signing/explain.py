@@ -159,7 +159,7 @@ def _rounded(duration: int) -> str:
     """Write a duration in the largest unit of which there are two."""
     for name, unit in (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
         if duration >= 2 * unit:
-            return f"{duration // unit} {name}"
+            return f"{duration / unit:.0f} {name}"
     return f"{duration / 1000:.0f} s"
 
 
@@ -234,12 +234,16 @@ def _with_other_keys(request: Guess, others: Mapping[str, Sequence[str]], former
 
 
 def _misread(request: Guess, secret: str) -> Iterator[Guess]:
-    remedy = "sender and source read the secret in two ways: give the source the one whose key is the sender's"
     row = request.row
     keys = shared_keys(row.key)
     if keys is None or secret.startswith((PRIVATE, PUBLIC)):
         return
     right = _bytes(keys, secret)
+    wanted = [
+        f"{row.name} wants it {words}; let the sender do so, or " for words, raw in readings(secret) if raw == right
+    ]
+    give = "give the source the one whose key is the sender's"
+    remedy = f"sender and source read the secret in two ways: {''.join(wanted)}{give}"
     for words, raw in readings(secret):
         if raw != right:
             misreading = replace(row, key=_always(keys.make(raw)))
@@ -275,20 +279,10 @@ def _bytes(keys: SharedKeys, secret: str) -> bytes | None:
 
 def _unexplained(request: Guess, rows: Sequence[Scheme], now: int) -> str:
     """Say what can be said where nothing fits."""
-    row, headers = request.row, request.headers
-    missing = [name for name in row.needed if not any(headers.get(name.lower(), []))]
-    for name in missing:
-        for other in alike(name, headers):
-            return f"It carries {one_line(other, 80)}, not {name}: a proxy or a framework in between renames headers."
-    others = _signed_otherwise(row, rows, headers)
-    if row.header in missing and others:
-        return f"It carries {others[0]}, not {missing[0]}: {others[1]}."
+    row = request.row
+    missing = _of_missing(row, rows, request.headers)
     if missing:
-        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
-        return (
-            f"{' and '.join(missing)} {are} missing: the sender does not sign by the scheme {row.name}, or a proxy in "
-            f"between drops {them}."
-        )
+        return missing
     verdict = request.judge(now)
     if isinstance(verdict, SignatureError) and verdict.reason == Reason.TIMESTAMP_TOO_OLD:
         return f"Its signature is right, but {one_line(str(verdict))}: a replay, a queue in between, or a wrong clock."
@@ -301,9 +295,29 @@ def _unexplained(request: Guess, rows: Sequence[Scheme], now: int) -> str:
             "Nothing that usually goes wrong fits it, but it came without a body: most likely something in between "
             "drops that, as a redirect does, or a gateway that reads it; or it is signed with another secret."
         )
+    address, compared = (" or for another address than url", "secret and url") if row.signs_url else ("", "secret")
     return (
-        "Nothing that usually goes wrong fits it: most likely it is signed with another secret, or its body was "
-        "changed. Compare the source's secret with the sender's, letter by letter, and let the sender send it again."
+        f"Nothing that usually goes wrong fits it: most likely it is signed with another secret{address}, or its body "
+        f"was changed. Compare the source's {compared} with the sender's, letter by letter, and let the sender send it "
+        "again."
+    )
+
+
+def _of_missing(row: Scheme, rows: Sequence[Scheme], headers: Collected) -> str | None:
+    """Say which headers are not there, and what is in their place; None where all are."""
+    missing = [name for name in row.needed if not any(headers.get(name.lower(), []))]
+    for name in missing:
+        for other in alike(name, headers):
+            return f"It carries {one_line(other, 80)}, not {name}: a proxy or a framework in between renames headers."
+    others = _signed_otherwise(row, rows, headers)
+    if row.header in missing and others:
+        return f"It carries {others[0]}, not {missing[0]}: {others[1]}."
+    if not missing:
+        return None
+    are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+    return (
+        f"{' and '.join(missing)} {are} missing: the sender has been given no secret or has another scheme than "
+        f"{row.name}, or a proxy in between drops {them}."
     )
 
 
@@ -311,7 +325,15 @@ def _signed_otherwise(row: Scheme, rows: Sequence[Scheme], headers: Collected) -
     """Name the header of another scheme, and say what to do."""
     for other in rows:
         header = other.header.lower()
-        if header in headers and other.name != row.name and not alike(row.header, {header: headers[header]}):
-            address = ", its url" if other.signs_url and not row.signs_url else ""
-            return header, f'if it is meant for this source, set scheme = "{other.name}"{address} and the secret for it'
+        if header in headers and not alike(row.header, {header: headers[header]}):
+            return header, f"if it is meant for this source, set {_setting(other, row)} and the secret for it"
     return None
+
+
+def _setting(other: Scheme, row: Scheme) -> str:
+    """Write what makes a source of one scheme one of another, or of the same by another header."""
+    if other.name == row.name:
+        return f'header = "{other.header}"'
+    address = ", its url" if other.signs_url and not row.signs_url else ""
+    bearer = " (for a Bearer token, a scheme of your own)" if other.header == "Authorization" else ""
+    return f'scheme = "{other.name}"{bearer}{address}'

@@ -316,7 +316,9 @@ class Scheme:
         beginning = name.encode()
         found = [entry for entry in entries if entry.startswith(beginning)]
         if len(found) != 1:
-            raise SignatureError(Reason.MALFORMED_HEADER, f"{self.header} has {len(found)} of {name}, expected one")
+            raise SignatureError(
+                Reason.MALFORMED_HEADER, f"{self.header} has {len(found) or 'no'} {name}, expected one"
+            )
         return found[0][len(beginning) :].decode("latin-1")
 
     def _stamp_in_body(self, fields: Fields) -> str:

@@ -118,6 +118,7 @@ def test_a_secret_that_was_not_decoded(key: bytes, words: str) -> None:
 def test_a_secret_that_was_decoded_and_should_not_have_been() -> None:
     text = told(signed(by_key(GITHUB, KEY)), row=GITHUB)
     assert "decoded from base64 without its prefix" in text
+    assert "github wants it taken as text, not decoded; let the sender do so" in text
 
 
 def test_a_secret_of_another_source_and_one_that_has_expired() -> None:
@@ -126,7 +127,15 @@ def test_a_secret_of_another_source_and_one_that_has_expired() -> None:
         headers, others={"crm": (SECRET,), "shop": (OTHER,)}
     )
     assert "with a secret that this source no longer has: put it back" in told(headers, former=(OTHER,))
-    assert "signed with another secret" in told(headers)
+    assert "signed with another secret, or its body" in told(headers)
+
+
+def test_an_address_that_is_another_altogether() -> None:
+    square = scheme("square")
+    headers = square.sign([SECRET], BODY, "evt_1", NOW // 1000, url="https://example.com/a")
+    text = told(headers, row=square, url="https://example.com/b")
+    assert "with another secret or for another address than url" in text
+    assert "Compare the source's secret and url with the sender's" in text
 
 
 Change = Callable[[dict[str, str]], Any]
@@ -196,7 +205,8 @@ def test_two_faults_at_once() -> None:
         (-310, "5 min in the past, more than the tolerance of 5m"),
         (-90_000, "25 h in the past"),
         (-864_000, "10 days in the past"),
-        (400, "6 min in the future"),
+        (400, "7 min in the future"),
+        (3_600 - 1, "60 min in the future"),
     ],
 )
 def test_a_timestamp_that_is_off(seconds: int, words: str) -> None:
@@ -219,6 +229,10 @@ def test_another_scheme() -> None:
     headers = {"X-Webhook-Token": "sesame"}
     text = told(headers, secrets=("sesame",))
     assert 'by the scheme token: set scheme = "token"' in text
+    text = told(headers, row=scheme("token", "X-Api-Key"), secrets=("guess",))
+    assert text.endswith('set header = "X-Webhook-Token" and the secret for it.')
+    text = told({"Authorization": "Bearer sesame"}, row=TOKEN, secrets=("sesame",))
+    assert 'set scheme = "basic" (for a Bearer token, a scheme of your own)' in text
     assert "It carries x-webhook-token, not webhook-signature" in told({"X-Webhook-Token": "wrong"})
     stripe = told({"Stripe-Signature": "t=1,v1=" + "0" * 64})
     assert 'set scheme = "stripe" and the secret for it' in stripe
@@ -252,7 +266,8 @@ def test_a_body_that_was_dropped() -> None:
 
 def test_headers_that_are_missing() -> None:
     headers = signed()
-    assert "webhook-signature and webhook-id and webhook-timestamp are missing" in told({})
+    text = told({})
+    assert "webhook-signature and webhook-id and webhook-timestamp are missing: the sender has been given no" in text
     del headers["webhook-timestamp"]
     assert "webhook-timestamp is missing" in told(headers)
 
@@ -260,6 +275,7 @@ def test_headers_that_are_missing() -> None:
 def test_headers_that_make_no_sense() -> None:
     assert "webhook-id is not of visible ASCII characters, without a dot: " in told(signed() | {"webhook-id": "a.b"})
     assert "number of seconds" in told(signed() | {"webhook-timestamp": "soon"})
+    assert told({"Stripe-Signature": "v1=00"}, row=scheme("stripe")).startswith("Stripe-Signature has no t=, expected")
 
 
 @pytest.mark.parametrize("shown", ["Bearer sesame-sesame", '"sesame-sesame"'])
