@@ -37,6 +37,7 @@ WEIGHT: Final = 64
 """Bytes that are hashed in the time in which a character of a header is read, where that is a structured field."""
 
 WRONG_PATH = "the sender posts to the wrong path, or one of the two sources has the other's secret"
+VERIFIES = "With these secrets, and at that time, it verifies."
 REWRITTEN = "something between the sender and hookd changes the body: let it pass the bytes on as they come"
 
 
@@ -131,7 +132,7 @@ def _rows(schemes: Mapping[str, Scheme]) -> Iterator[Scheme]:
 
 def _told(found: Sequence[Found], age: str) -> str:
     if not found:
-        return f"Its signature is right, but its {age}" if age else "With these secrets, and at that time, it verifies."
+        return f"Its signature is right, but its {age}" if age else VERIFIES
     whats = ", and ".join(each.what for each in found)
     remedies = "; ".join(dict.fromkeys(each.remedy for each in found))
     return f"It verifies {whats}: {remedies}." + (f" Moreover, its {age}" if age else "")
