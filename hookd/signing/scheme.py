@@ -338,10 +338,8 @@ class Scheme:
             raise SignatureError(Reason.SIGNATURE_MISMATCH, detail)
 
     def _mismatch(self, count: int) -> SignatureError:
-        return SignatureError(
-            Reason.SIGNATURE_MISMATCH,
-            f"{self.header} fits none of the secrets ({count}): another secret, or other bytes",
-        )
+        cause = "another secret, or other bytes" if self.signed else "another secret"
+        return SignatureError(Reason.SIGNATURE_MISMATCH, f"{self.header} fits none of the secrets ({count}): {cause}")
 
 
 def too_far(age: int, tolerance: int) -> SignatureError:

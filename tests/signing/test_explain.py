@@ -289,6 +289,13 @@ def test_a_wrong_token() -> None:
     assert "none of the secrets" in told({"X-Webhook-Token": "wrong"}, row=TOKEN, secrets=("sesame",))
 
 
+@pytest.mark.parametrize("row", [TOKEN, GITHUB], ids=lambda row: row.name)
+def test_only_a_signature_may_fail_for_other_bytes(row: Scheme) -> None:
+    with pytest.raises(SignatureError) as refused:
+        row.verify(["sesame"], row.sign(["wrong"], BODY, "evt_1", NOW // 1000), BODY, NOW)
+    assert str(refused.value).endswith("another secret" if row is TOKEN else "another secret, or other bytes")
+
+
 def test_no_secret() -> None:
     assert "no secret" in told(signed(), secrets=())
 
