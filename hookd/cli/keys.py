@@ -6,7 +6,7 @@ import os
 import random
 import re
 import secrets as randomness
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,7 @@ from hookd.errors import HookdError, SignatureError
 from hookd.ids import IdFactory
 from hookd.model import Scope, wall_clock
 from hookd.signing import SCHEMES, Scheme
+from hookd.text import printable
 from hookd.units import parse_duration
 
 LONGEST_TENANT = 128
@@ -182,7 +183,11 @@ def sign(
 @_url
 @_body
 @configuration.option
-@click.option("--explain", is_flag=True, help="Try what usually goes wrong, and say what fits and what to do.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Try what usually goes wrong, the secrets of other sources too, and say what fits and what to do.",
+)
 def verify(
     scheme: str,
     secrets: Sequence[str],
@@ -206,7 +211,10 @@ def verify(
     except SignatureError as error:
         why = f"{error.reason}: {error}"
         if explain:
-            why += ". " + signing.explain(row, secrets, pairs, raw, at, tolerance, url=url)
+            others, schemes = _known(config)
+            why += ". " + signing.explain(
+                row, secrets, pairs, raw, at, tolerance, url=url, others=others, schemes=schemes
+            )
         raise HookdError(why) from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -214,6 +222,16 @@ def verify(
         click.echo(verified.id)
     else:
         click.echo(f"hookd: authentic; it has no id where the scheme {scheme} looks for one", err=True)
+
+
+def _known(config: Path | None) -> tuple[dict[str, Sequence[str]], Mapping[str, Scheme]]:
+    """Answer the secrets of the configured sources, by name, and the schemes; a line says where it can't be read."""
+    try:
+        known = configuration.effective(config)[0]
+    except HookdError as error:
+        click.echo(f"hookd: the secrets of the configuration are not tried: {printable(str(error))}", err=True)
+        return {}, SCHEMES
+    return {source.name: source.secrets for source in known.sources}, known.schemes
 
 
 def _row(name: str, url: str | None, config: Path | None) -> Scheme:

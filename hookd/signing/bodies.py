@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import product
@@ -15,6 +16,7 @@ LONGEST: Final = 1024 * 1024
 MOST_FIELDS: Final = 1000
 """Fields of a form that is written anew."""
 
+_GZIP: Final = zlib.MAX_WBITS + 16
 _BOM: Final = b"\xef\xbb\xbf"
 _LAYOUTS: Final[tuple[tuple[str, int | str | None, tuple[str, str]], ...]] = (
     ("without spaces", None, (",", ":")),
@@ -81,6 +83,8 @@ def _unpacked(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Undo what a gateway does that passes a body on inside another text."""
     if len(body) > LONGEST:
         return
+    with suppress(zlib.error):
+        yield "unpacked by gzip", zlib.decompressobj(_GZIP).decompress(body, LONGEST)
     with suppress(binascii.Error):
         yield "decoded from base64", base64.b64decode(body.strip(), validate=True)
     with suppress(ValueError, RecursionError):

@@ -129,6 +129,25 @@ def test_verify_says_why_not() -> None:
     assert "repeated_header" in refused(run(*options, str(NOW), "--header", "Webhook-Id: x"), 1)
 
 
+def test_verify_explains_by_what_is_configured(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[schemes.acme]\nheader = "X-Acme"\n[[sources]]\nname = "crm"\npath = "/crm"\nscheme = "acme"\n'
+        f'secrets = ["{OTHER}"]\n'
+    )
+    headers = {"X-Acme": hmac.digest(OTHER.encode(), BODY, "sha256").hex()}
+    options = ["verify", "--scheme", "github", "--secret", "sesame", *as_options(headers), "--explain"]
+    told = refused(run(*options, "--config", str(config)), 1)
+    assert "It verifies by the scheme acme, and with a secret of the source crm" in told
+    assert OTHER not in told
+    config.write_text("[[sources]]\n")
+    done = run(*options, "--config", str(config))
+    notes = done.stderr.decode().splitlines()
+    assert (done.returncode, len(notes)) == (1, 2)
+    assert notes[0].startswith("hookd: the secrets of the configuration are not tried: ")
+    assert "X-Hub-Signature-256 is missing" in notes[1]
+
+
 def test_verify_explains_why_not_where_it_is_asked_to() -> None:
     headers = hookd.sign("standard", SECRET, BODY, id="evt_1", now=NOW)
     options = ["verify", "--scheme", "standard", "--secret", SECRET, *as_options(headers), "--explain", "--now"]
