@@ -5,7 +5,7 @@ Only raw bytes are hashed, every comparison is in constant time, and a refusal t
 
 from hookd.signing.addresses import is_address
 from hookd.signing.ed25519 import public_of
-from hookd.signing.explain import WHENEVER, explain
+from hookd.signing.explain import VERIFIES, WHENEVER, explain
 from hookd.signing.fields import find
 from hookd.signing.headers import Headers, collect
 from hookd.signing.keys import generate_secret
@@ -18,6 +18,7 @@ __all__ = [
     "SCHEMES",
     "TOKEN",
     "TOLERANCE",
+    "VERIFIES",
     "WHENEVER",
     "Headers",
     "Reason",

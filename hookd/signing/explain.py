@@ -17,7 +17,7 @@ from hookd.signing.proof import Key, MakeKey, SharedKeys, shared_keys
 from hookd.signing.readings import readings
 from hookd.signing.reason import Reason
 from hookd.signing.repairs import alike, repairs, respelt
-from hookd.signing.scheme import Scheme, Verified
+from hookd.signing.scheme import BODY, Scheme, Verified, in_braces
 from hookd.signing.table import SCHEMES
 from hookd.text import one_line
 from hookd.units import format_duration
@@ -36,6 +36,8 @@ MILLISECONDS: Final = 100_000_000_000
 WEIGHT: Final = 64
 """Bytes that are hashed in the time in which a character of a header is read, where that is a structured field."""
 
+WRONG_PATH = "the sender posts to the wrong path, or one of the two sources has the other's secret"
+VERIFIES = "With these secrets, and at that time, it verifies."
 REWRITTEN = "something between the sender and hookd changes the body: let it pass the bytes on as they come"
 
 
@@ -130,7 +132,7 @@ def _rows(schemes: Mapping[str, Scheme]) -> Iterator[Scheme]:
 
 def _told(found: Sequence[Found], age: str) -> str:
     if not found:
-        return f"Its signature is right, but its {age}" if age else "With these secrets, and at that time, it verifies."
+        return f"Its signature is right, but its {age}" if age else VERIFIES
     whats = ", and ".join(each.what for each in found)
     remedies = "; ".join(dict.fromkeys(each.remedy for each in found))
     return f"It verifies {whats}: {remedies}." + (f" Moreover, its {age}" if age else "")
@@ -158,7 +160,7 @@ def _rounded(duration: int) -> str:
     """Write a duration in the largest unit of which there are two."""
     for name, unit in (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
         if duration >= 2 * unit:
-            return f"{duration // unit} {name}"
+            return f"{duration / unit:.0f} {name}"
     return f"{duration / 1000:.0f} s"
 
 
@@ -176,6 +178,7 @@ def _guesses(
     bodies = list(_with_other_bodies(request))
     yield from bodies
     yield from _respelt(request)
+    yield from _signed_alone(request)
     theirs = list(_with_keys_of_others(request, others))
     yield from theirs
     yield from _of_other_schemes(request, others, rows)
@@ -203,6 +206,18 @@ def _with_other_bodies(request: Guess) -> Iterator[Guess]:
         yield replace(request, body=body, found=(*request.found, found))
 
 
+def _signed_alone(request: Guess) -> Iterator[Guess]:
+    """Take it that the sender signed the body, and not what the scheme wants around it."""
+    row = request.row
+    if row.signed in (b"", BODY):
+        return
+    remedy = f"the scheme {row.name} signs {in_braces(row.signed)}, and the sender has to sign all of that"
+    alone = replace(request, row=replace(row, signed=BODY), found=(Found("as a signature of the body alone", remedy),))
+    yield alone
+    for secret in request.secrets:
+        yield from _misread(alone, secret)
+
+
 def _with_other_addresses(request: Guess) -> Iterator[Guess]:
     remedy = "url has to be the address exactly as the sender has it, and nothing in between may change that"
     if request.row.signs_url and request.url is not None:
@@ -219,19 +234,22 @@ def _with_other_keys(request: Guess, former: Sequence[str]) -> Iterator[Guess]:
 
 
 def _with_keys_of_others(request: Guess, others: Mapping[str, Sequence[str]]) -> Iterator[Guess]:
-    remedy = "the sender posts to the wrong path, or one of the two sources has the other's secret"
     for name, secrets in others.items():
         for secret in secrets:
-            yield _with(request, request.row, secret, Found(f"with a secret of the source {name}", remedy))
+            yield _with(request, request.row, secret, Found(f"with a secret of the source {name}", WRONG_PATH))
 
 
 def _misread(request: Guess, secret: str) -> Iterator[Guess]:
-    remedy = "sender and source read the secret in two ways: give the source the one whose key is the sender's"
     row = request.row
     keys = shared_keys(row.key)
     if keys is None or secret.startswith((PRIVATE, PUBLIC)):
         return
     right = _bytes(keys, secret)
+    wanted = [
+        f"{row.name} wants it {words}; let the sender do so, or " for words, raw in readings(secret) if raw == right
+    ]
+    give = "give the source the one whose key is the sender's"
+    remedy = f"sender and source read the secret in two ways: {''.join(wanted)}{give}"
     for words, raw in readings(secret):
         if raw != right:
             misreading = replace(row, key=_always(keys.make(raw)))
@@ -246,11 +264,12 @@ def _of_other_schemes(request: Guess, others: Mapping[str, Sequence[str]], rows:
     for row in rows:
         if row.name == request.row.name or row.header.lower() not in request.headers:
             continue
-        other = replace(request, row=row, found=(Found(f"by the scheme {row.name}", f'set scheme = "{row.name}"'),))
+        by = f"by the scheme {row.name}"
+        other = replace(request, row=row, found=(Found(by, f'set scheme = "{row.name}"'),))
         for secret in request.secrets:
             yield replace(other, secrets=(secret,))
             yield from _misread(other, secret)
-        yield from _with_keys_of_others(other, others)
+        yield from _with_keys_of_others(replace(other, found=(Found(by, WRONG_PATH),)), others)
 
 
 def _with(request: Guess, row: Scheme, secret: str, found: Found) -> Guess:
@@ -266,20 +285,10 @@ def _bytes(keys: SharedKeys, secret: str) -> bytes | None:
 
 def _unexplained(request: Guess, rows: Sequence[Scheme], now: int) -> str:
     """Say what can be said where nothing fits."""
-    row, headers = request.row, request.headers
-    missing = [name for name in row.needed if not any(headers.get(name.lower(), []))]
-    for name in missing:
-        for other in alike(name, headers):
-            return f"It carries {one_line(other, 80)}, not {name}: a proxy or a framework in between renames headers."
-    others = _signed_otherwise(row, rows, headers)
-    if row.header in missing and others:
-        return f"It carries {others[0]}, not {missing[0]}: {others[1]}."
+    row = request.row
+    missing = _of_missing(row, rows, request.headers)
     if missing:
-        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
-        return (
-            f"{' and '.join(missing)} {are} missing: the sender does not sign by the scheme {row.name}, or a proxy in "
-            f"between drops {them}."
-        )
+        return missing
     verdict = request.judge(now)
     if isinstance(verdict, SignatureError) and verdict.reason == Reason.TIMESTAMP_TOO_OLD:
         return f"Its signature is right, but {one_line(str(verdict))}: a replay, a queue in between, or a wrong clock."
@@ -287,9 +296,34 @@ def _unexplained(request: Guess, rows: Sequence[Scheme], now: int) -> str:
         return f"{one_line(str(verdict))}: a proxy in between changes headers, or it is signed by another scheme."
     if not row.signed:
         return f"What it shows in {row.header} is none of the secrets: compare it with what the sender is set up with."
+    if not request.body and request.method == "POST":
+        return (
+            "Nothing that usually goes wrong fits it, but it came without a body: most likely something in between "
+            "drops that, as a redirect does, or a gateway that reads it; or it is signed with another secret."
+        )
+    address, compared = (" or for another address than url", "secret and url") if row.signs_url else ("", "secret")
     return (
-        "Nothing that usually goes wrong fits it: most likely it is signed with another secret, or its body was "
-        "changed. Compare the source's secret with the sender's, letter by letter, and let the sender send it again."
+        f"Nothing that usually goes wrong fits it: most likely it is signed with another secret{address}, or its body "
+        f"was changed. Compare the source's {compared} with the sender's, letter by letter, and let the sender send it "
+        "again."
+    )
+
+
+def _of_missing(row: Scheme, rows: Sequence[Scheme], headers: Collected) -> str | None:
+    """Say which headers are not there, and what is in their place; None where all are."""
+    missing = [name for name in row.needed if not any(headers.get(name.lower(), []))]
+    for name in missing:
+        for other in alike(name, headers):
+            return f"It carries {one_line(other, 80)}, not {name}: a proxy or a framework in between renames headers."
+    others = _signed_otherwise(row, rows, headers)
+    if row.header in missing and others:
+        return f"It carries {others[0]}, not {missing[0]}: {others[1]}."
+    if not missing:
+        return None
+    are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+    return (
+        f"{' and '.join(missing)} {are} missing: the sender has been given no secret or has another scheme than "
+        f"{row.name}, or a proxy in between drops {them}."
     )
 
 
@@ -297,7 +331,15 @@ def _signed_otherwise(row: Scheme, rows: Sequence[Scheme], headers: Collected) -
     """Name the header of another scheme, and say what to do."""
     for other in rows:
         header = other.header.lower()
-        if header in headers and other.name != row.name and not alike(row.header, {header: headers[header]}):
-            address = ", its url" if other.signs_url and not row.signs_url else ""
-            return header, f'if it is meant for this source, set scheme = "{other.name}"{address} and the secret for it'
+        if header in headers and not alike(row.header, {header: headers[header]}):
+            return header, f"if it is meant for this source, set {_setting(other, row)} and the secret for it"
     return None
+
+
+def _setting(other: Scheme, row: Scheme) -> str:
+    """Write what makes a source of one scheme one of another, or of the same by another header."""
+    if other.name == row.name:
+        return f'header = "{other.header}"'
+    address = ", its url" if other.signs_url and not row.signs_url else ""
+    bearer = " (for a Bearer token, a scheme of your own)" if other.header == "Authorization" else ""
+    return f'scheme = "{other.name}"{bearer}{address}'

@@ -29,7 +29,7 @@ VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F)))
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 """A timestamp, without zeros before it: with those, the end of what stands before it could be taken off."""
-_IN_TEMPLATE: Final = re.compile(rb"%\([a-z]+\)b")
+_IN_TEMPLATE: Final = re.compile(rb"%\(([a-z]+)\)b")
 
 
 class Verified(Struct, frozen=True):
@@ -316,7 +316,9 @@ class Scheme:
         beginning = name.encode()
         found = [entry for entry in entries if entry.startswith(beginning)]
         if len(found) != 1:
-            raise SignatureError(Reason.MALFORMED_HEADER, f"{self.header} has {len(found)} of {name}, expected one")
+            raise SignatureError(
+                Reason.MALFORMED_HEADER, f"{self.header} has {len(found) or 'no'} {name}, expected one"
+            )
         return found[0][len(beginning) :].decode("latin-1")
 
     def _stamp_in_body(self, fields: Fields) -> str:
@@ -336,10 +338,8 @@ class Scheme:
             raise SignatureError(Reason.SIGNATURE_MISMATCH, detail)
 
     def _mismatch(self, count: int) -> SignatureError:
-        return SignatureError(
-            Reason.SIGNATURE_MISMATCH,
-            f"{self.header} fits none of the secrets ({count}): another secret, or other bytes",
-        )
+        cause = "another secret, or other bytes" if self.signed else "another secret"
+        return SignatureError(Reason.SIGNATURE_MISMATCH, f"{self.header} fits none of the secrets ({count}): {cause}")
 
 
 def too_far(age: int, tolerance: int) -> SignatureError:
@@ -354,6 +354,11 @@ def too_far(age: int, tolerance: int) -> SignatureError:
 
 def _no_number(name: str) -> SignatureError:
     return SignatureError(Reason.MALFORMED_HEADER, f"{name} is not a number of seconds or milliseconds since 1970")
+
+
+def in_braces(signed: bytes) -> str:
+    """Write what is signed as `[schemes.NAME]` has it: `{timestamp}.{body}`."""
+    return _IN_TEMPLATE.sub(rb"{\1}", signed).decode()
 
 
 @lru_cache
