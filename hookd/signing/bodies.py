@@ -10,14 +10,19 @@ from itertools import product
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
+import msgspec
+
 LONGEST: Final = 1024 * 1024
 """Bytes of a body that is written anew; a longer one takes too long."""
 
 MOST_INDENTED: Final = 2 * LONGEST
 """Characters of a body that is indented, since one that is nested deeply can grow to thousands of its length."""
 
+LONGEST_FORM: Final = 256 * 1024
+"""Bytes of a form that is written anew: undoing its escapes takes eighty times its memory."""
+
 MOST_FIELDS: Final = 1000
-"""Fields of a form that is written anew."""
+"""Fields of such a form."""
 
 _GZIP: Final = zlib.MAX_WBITS + 16
 _BOM: Final = b"\xef\xbb\xbf"
@@ -102,21 +107,22 @@ def _unpacked(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Undo what a gateway does that passes a body on inside another text."""
     if len(body) > LONGEST:
         return
+    unpacker = zlib.decompressobj(_GZIP)
     with suppress(zlib.error):
-        yield "unpacked by gzip", zlib.decompressobj(_GZIP).decompress(body, LONGEST)
+        unpacked = unpacker.decompress(body, LONGEST)
+        if unpacker.eof:  # neither cut off nor too long
+            yield "unpacked by gzip", unpacked
     with suppress(binascii.Error):
         yield "decoded from base64", base64.b64decode(body.strip(), validate=True)
-    with suppress(ValueError, RecursionError):
-        value = json.loads(body)
-        if isinstance(value, str):
-            yield "taken out of the JSON string that it came in", value.encode()
+    with suppress(ValueError):
+        yield "taken out of the JSON string that it came in", msgspec.json.decode(body, type=str).encode()
 
 
 def _as_form(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Write a form anew that was read and written otherwise, or passed on as JSON."""
-    fields = list(_fields(body)) if len(body) <= LONGEST else []
-    for spaces, write in (("plus signs", quote_plus), ("%20", quote)):
-        with suppress(UnicodeEncodeError):  # half a character
+    fields = list(_fields(body)) if len(body) <= LONGEST_FORM else []
+    if 0 < len(fields) <= MOST_FIELDS:
+        for spaces, write in (("plus signs", quote_plus), ("%20", quote)):
             yield f"as a form with its spaces as {spaces}", urlencode(fields, quote_via=write).encode()
 
 
@@ -124,8 +130,6 @@ def _fields(body: bytes) -> Iterable[tuple[str, str]]:
     """Answer the fields of a form, or of the JSON object that was made of one; none where it is neither."""
     with suppress(ValueError):
         return parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=MOST_FIELDS)
-    with suppress(ValueError, RecursionError):
-        value = json.loads(body)
-        if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
-            return value.items()
+    with suppress(ValueError):
+        return msgspec.json.decode(body, type=dict[str, str]).items()
     return ()

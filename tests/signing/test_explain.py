@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hookd.errors import SignatureError
 from hookd.signing import SCHEMES, Scheme, explain, scheme
-from hookd.signing.bodies import LONGEST, MOST_FIELDS, MOST_INDENTED, former_bodies
+from hookd.signing.bodies import LONGEST, LONGEST_FORM, MOST_FIELDS, MOST_INDENTED, former_bodies
 from hookd.signing.explain import MOST_BYTES, MOST_GUESSES
 from hookd.signing.keys import text_bytes
 from hookd.signing.proof import HmacKey, SharedKeys, hexadecimal, kept
@@ -374,9 +374,34 @@ def test_a_body_that_is_nested_deeply_is_not_indented_without_end(depth: int) ->
 def test_few_bodies_and_few_keys_are_tried() -> None:
     assert len(list(former_bodies(b"[" * 100_000))) < 20
     assert len(list(former_bodies(BODY))) < 100
-    assert len(list(former_bodies(b"a=1&" * MOST_FIELDS))) < 20
-    assert all(len(body) <= LONGEST for _, body in former_bodies(gzip.compress(bytes(2 * LONGEST), mtime=0)))
     assert len(list(readings("whsec_" + "ab" * 30))) < 20
+
+
+def as_json(fields: int) -> bytes:
+    return json.dumps({str(number): "/" for number in range(fields)}).encode()
+
+
+PACKED = gzip.compress(bytes(LONGEST), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "words"),
+    [
+        (b"&".join([b"a=/"] * MOST_FIELDS), b"&".join([b"a=/"] * (MOST_FIELDS + 1)), "as a form"),
+        (as_json(MOST_FIELDS), as_json(MOST_FIELDS + 1), "as a form"),
+        (b"a=".ljust(LONGEST_FORM, b"/"), b"a=".ljust(LONGEST_FORM + 1, b"/"), "as a form"),
+        (base64.b64encode(bytes(3 * LONGEST // 4)), base64.b64encode(bytes(3 * LONGEST // 4 + 1)), "from base64"),
+        (f'"{"x" * (LONGEST - 2)}"'.encode(), f'"{"x" * (LONGEST - 1)}"'.encode(), "JSON string"),
+        (PACKED, gzip.compress(bytes(LONGEST + 1), mtime=0), "by gzip"),
+        (PACKED, PACKED[:-1], "by gzip"),
+    ],
+    ids=["fields", "fields of JSON", "form", "base64", "JSON string", "gzip", "gzip that is cut off"],
+)
+def test_what_would_take_long_is_not_undone(body: bytes, more: bytes, words: str) -> None:
+    found = [other for said, other in former_bodies(body) if words in said]
+    assert found
+    assert max(map(len, found)) <= LONGEST
+    assert not any(words in said for said, _ in former_bodies(more))
 
 
 def test_a_body_of_half_a_character_is_no_form() -> None:
