@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookd.signing import SCHEMES, Scheme, explain, scheme
-from hookd.signing.explain import MOST_BYTES, WEIGHT
+from hookd.signing.explain import MOST_BYTES
+from hookd.signing.guesses import WEIGHT
 from hookd.signing.keys import text_bytes
 from hookd.signing.proof import HmacKey, SharedKeys, kept, shared_keys
 from hookd.signing.proof import base64 as in_base64
