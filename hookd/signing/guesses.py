@@ -119,7 +119,8 @@ def _signed_alone(request: Guess) -> Iterator[Guess]:
     if row.signed in (b"", BODY):
         return
     remedy = f"the scheme {row.name} signs {in_braces(row.signed)}, and the sender has to sign all of that"
-    alone = replace(request, row=replace(row, signed=BODY), found=(Found("as a signature of the body alone", remedy),))
+    found = (*request.found, Found("as a signature of the body alone", remedy))
+    alone = replace(request, row=replace(row, signed=BODY), found=found)
     yield alone
     for secret in request.secrets:
         yield from _misread(alone, secret)

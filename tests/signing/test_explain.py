@@ -264,6 +264,9 @@ def test_a_sender_that_signs_the_body_alone(row: str, content: str) -> None:
     assert f"It verifies as a signature of the body alone: the scheme {row} signs {content}" in text
     text = told(own.sign([SECRET[6:]], BODY, "evt_1", NOW // 1000), row=scheme(row), url="https://example.com/in")
     assert "of the body alone, and with the secret taken as text without its prefix" in text
+    headers["X-" + scheme(row).header] = headers.pop(scheme(row).header)
+    text = told(headers, row=scheme(row), url="https://example.com/in")
+    assert f" read as {scheme(row).header}, and as a signature of the body alone: a proxy" in text
 
 
 def test_a_body_that_was_dropped() -> None:
