@@ -77,7 +77,7 @@ class Scheme:
     tolerance: int = TOLERANCE
     """How far the timestamp may be from now, in the past and in the future, in milliseconds."""
     otherwise: "Scheme | None" = None
-    """What a request without `header` is judged by: the same, under other names."""
+    """What a request without `header` is judged by: the same, by the same keys, under other names."""
     handshake: str | None = None
     """What the sender asks before it sends, by the name of the answer in hookd.handshake."""
     silent: bool = False
@@ -128,10 +128,6 @@ class Scheme:
             return "timestamp"
         place = {"entry": f" in {self.header}", "body": " in the body"}.get(self.timestamp.place, "")
         return self.timestamp.name.rstrip("=") + place
-
-    def _wanted(self) -> frozenset[str] | None:
-        """Answer what `wanted` is."""
-        return self.names if self.otherwise is None else self.names | self.otherwise.names
 
     def form(self, headers: Collected) -> "Scheme":
         """Answer the one of its two forms that a request has."""
@@ -210,7 +206,7 @@ class Scheme:
             raise SignatureError(Reason.NO_SECRET, f"no secret to verify with, for the scheme {self.name}")
         if url is None and self.signed.has_url:
             raise self._missing(secrets)
-        keys = [self.key(secret) for secret in secrets]  # a secret that can't be used is told of first, whatever came
+        keys = list(map(self.key, secrets))  # a secret that can't be used is told of first, whatever came
         collected = collect(headers, self.wanted)
         row = self if self.otherwise is None else self.form(collected)
         return row.judge(keys, collected, body, now, tolerance, url or "", method)
@@ -270,6 +266,9 @@ class Scheme:
         proof = self.key(secret).prove(contents[0]).decode("ascii")
         is_entry = self.timestamp is not None and self.timestamp.place == "entry"
         return f"{self.timestamp.name}{stamp}{self.separator}{proof}" if self.timestamp and is_entry else proof
+
+    def _wanted(self) -> frozenset[str] | None:
+        return self.names if self.otherwise is None else self.names | self.otherwise.names
 
     def _missing(self, secrets: Sequence[str]) -> ValueError:
         if not secrets:
