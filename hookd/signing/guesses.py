@@ -10,13 +10,14 @@ from typing import Final
 from hookd.errors import SignatureError
 from hookd.signing.addresses import other_addresses
 from hookd.signing.bodies import former_bodies
+from hookd.signing.content import BODY, NOTHING
 from hookd.signing.headers import Collected
 from hookd.signing.keys import PRIVATE, PUBLIC
 from hookd.signing.proof import Key, MakeKey, SharedKeys, shared_keys
 from hookd.signing.readings import readings
 from hookd.signing.reason import Reason
 from hookd.signing.repairs import repairs, respelt
-from hookd.signing.scheme import BODY, Scheme, Verified, in_braces
+from hookd.signing.scheme import Scheme, Verified
 
 WHENEVER: Final = 1 << 62
 """A tolerance in milliseconds that lets any timestamp pass."""
@@ -116,9 +117,9 @@ def _with_other_bodies(request: Guess) -> Iterator[Guess]:
 def _signed_alone(request: Guess) -> Iterator[Guess]:
     """Take it that the sender signed the body, and not what the scheme wants around it."""
     row = request.row
-    if row.signed in (b"", BODY):
+    if row.signed.text in (NOTHING.text, BODY.text):
         return
-    remedy = f"the scheme {row.name} signs {in_braces(row.signed)}, and the sender has to sign all of that"
+    remedy = f"the scheme {row.name} signs {row.signed.text}, and the sender has to sign all of that"
     found = (*request.found, Found("as a signature of the body alone", remedy))
     alone = replace(request, row=replace(row, signed=BODY), found=found)
     yield alone
