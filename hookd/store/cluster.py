@@ -62,7 +62,8 @@ def enter(context: Context, member: Membership, *, renewing: bool) -> Steps[Ente
     """See that this process is still a member, and what others have changed."""
     number = {"number": member.number, "lease": member.lease}
     sql = SQL.enter_renewing if renewing else SQL.enter
-    ((transaction, is_member, newest),) = yield Query(sql, number)
+    ((transaction, is_member, newest, now),) = yield Query(sql, number)
+    member.clock.hear(now)
     if not is_member:
         raise Fenced(
             f"this process, {member.name}, was not heard of for longer than [store] lease; others have taken over "

@@ -92,7 +92,7 @@ class Server:
                 statement_cache_size=1000 if self._sessions else 0,
                 server_settings={"application_name": self._member.name} if self._sessions else None,
             )
-        except (*FAULTS, postgres.PostgresError) as error:
+        except (*FAULTS, postgres.PostgresError, ValueError) as error:  # the last where an option of the URL is wrong
             raise fault(error) from error
 
     @asynccontextmanager
@@ -266,7 +266,7 @@ def fault(error: BaseException) -> StorageError:
     if isinstance(error, TimeoutError):
         return StorageError("the database does not answer in time")
     text = str(error).partition("\n")[0] or type(error).__name__
-    return StorageError(f"the database: {text}")
+    return StorageError(f"can't reach the database: {text}" if isinstance(error, OSError) else f"the database: {text}")
 
 
 async def perform(connection: Any, steps: Steps[T], *, alone: bool) -> T:

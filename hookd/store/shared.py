@@ -17,7 +17,7 @@ from hookd.store.commit import Committed
 from hookd.store.context import Changes, Context
 from hookd.store.database import StorageError
 from hookd.store.face import Store
-from hookd.store.membership import RENEWED, Membership
+from hookd.store.membership import RENEWED, Membership, ServerClock
 from hookd.store.news import News
 from hookd.store.schema import bring_up
 from hookd.store.server import Server
@@ -249,13 +249,13 @@ class SharedStore(Store):
 
 @asynccontextmanager
 async def share(  # what open_store is told, and what a server needs beside it
-    address: str, clock: Clock, ids: IdFactory, dedupe: int, vault: Vault, *, lease: int, listens: bool
+    address: str, clock: ServerClock, ids: IdFactory, dedupe: int, vault: Vault, *, lease: int, listens: bool
 ) -> AsyncIterator[SharedStore]:
     """Bring the server's schema up to date, be a member, and close the connections in the end.
 
     StartError where the server can't be reached, or secrets are encrypted with a key that the vault lacks.
     """
-    member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease)
+    member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease, clock)
     server = Server(address, member, sessions=listens)
     try:
         try:

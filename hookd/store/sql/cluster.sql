@@ -1,9 +1,11 @@
 -- Processes that share a PostgreSQL server: who lives, whose lanes are whose. PostgreSQL alone carries these out.
 
--- First in every transaction: who I am, whether I still am, what has changed, and a number to ask the commit's fate by.
+-- First in every transaction: a number to ask the commit's fate by, whether I still am a member, up to which version
+-- endpoints have changed, and what time it is.
 -- name: enter
 SELECT pg_current_xact_id()::text, EXISTS (SELECT FROM hookd.processes WHERE number = :number),
-    (SELECT coalesce(max(version), 0) FROM hookd.changes);
+    (SELECT coalesce(max(version), 0) FROM hookd.changes),
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
 -- The same, and the lease is renewed.
 -- name: enter_renewing
@@ -12,7 +14,8 @@ WITH renewed AS (
     WHERE number = :number RETURNING 1
 )
 SELECT pg_current_xact_id()::text, EXISTS (SELECT FROM renewed),
-    (SELECT coalesce(max(version), 0) FROM hookd.changes);
+    (SELECT coalesce(max(version), 0) FROM hookd.changes),
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
 -- name: newest_change
 SELECT coalesce(max(version), 0) FROM hookd.changes;
