@@ -148,10 +148,10 @@ class Directory:
             self._endpoints.clear()
         self._endpoints[endpoint.id] = endpoint
 
-    def resubscribed(self, identity: str) -> None:
-        """Note that an endpoint has come, gone, or changed its patterns."""
-        self._endpoints.pop(identity, None)
+    def resubscribed(self, identity: str) -> bool:
+        """Note that an endpoint has come, gone, or changed its patterns; answer whether it was remembered."""
         self._matches.clear()
+        return self._endpoints.pop(identity, None) is not None
 
     def find(self, identity: str) -> Steps[Destination | None]:
         """Answer the destination with this id, if there is one; Unavailable where its secrets can't be decrypted."""

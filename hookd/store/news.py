@@ -72,7 +72,7 @@ class News:
                 if self._member.number != number:
                     number = self._member.number
                     await connection.add_listener(f"{EVERYBODY}_{number}", self._hear_lanes)
-                    self.on_change()
+                    await connection.execute(NOTIFY, [EVERYBODY], [""])  # which it hears itself, and looks around
                 await self._tell(connection)
                 await asyncio.sleep(GATHERED)
                 await self._wake.wait()

@@ -26,11 +26,14 @@ from hookd.store.vault import Vault
 POLL: Final = 5.0
 """Seconds between looks at what is due, beside the news of it: the safety net."""
 
-POLL_WITHOUT_NEWS: Final = 1.0
+POLL_WITHOUT_NEWS: Final = 2.0
 """As many where no news comes."""
 
 SPARED: Final = 20
 """How many times as long as a look took, no other follows: however much waits, looking costs a twentieth."""
+
+IMPATIENT: Final = 0.5
+"""Seconds between attempts to be a member again."""
 
 EVERY: Final = 600.0
 """Seconds between looks for days to make and to drop."""
@@ -115,14 +118,18 @@ class SharedStore(Store):
 
     async def _stay(self) -> None:
         """Renew the lease in time, and keep to the share that is due."""
+        seconds = self._member.lease / 1000 / RENEWED
+        pause = seconds
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._member.lease / 1000 / RENEWED):
+                async with asyncio.timeout(pause):
                     await self._balance_soon.wait()
             self._balance_soon.clear()
+            pause = min(seconds, IMPATIENT)
             with suppress(Unavailable):  # the store says so in its own log, and at /readyz
                 await self.balance()
                 await self.notice()
+                pause = seconds
 
     async def balance(self) -> None:
         """Bury the dead, give lanes back or take some, and look for what is due in those."""

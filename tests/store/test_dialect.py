@@ -37,7 +37,8 @@ WALKS = {
     "claim.lanes": "the first lane is where the index begins",
     "endpoints.count_by_state": "all are counted",
     "endpoints.key_ids": "all are looked at",
-    "cluster.newcomers": "the index has none but newcomers",
+    "cluster.due": "the first lane is where the index begins",
+    "cluster.take_in": "the index has none but newcomers",
 }
 """Statements that read an index, or the table of what is open, as a whole, and why."""
 
