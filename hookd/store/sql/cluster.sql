@@ -68,9 +68,13 @@ WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2
 FOR UPDATE OF outbox;
 
 -- name: take_in
-UPDATE outbox SET held = 1 FROM (VALUES :rows(text)) AS wanted
-WHERE outbox.endpoint = wanted.column1 AND outbox.status = 'pending' AND outbox.held = 2
-RETURNING outbox.endpoint, outbox.ordering_key;
+UPDATE outbox_open SET held = 1
+FROM (VALUES :rows(text)) AS wanted
+CROSS JOIN LATERAL (
+    SELECT sequence FROM outbox_open WHERE endpoint = wanted.column1 AND status = 'pending' AND held = 2 OFFSET 0
+) AS newcomer
+WHERE outbox_open.sequence = newcomer.sequence
+RETURNING outbox_open.endpoint, outbox_open.ordering_key;
 
 -- Lanes that have something waiting, and when that is due; also those whose owner has yet to take something in. As
 -- lanes of claim.sql, for which see there.
