@@ -160,8 +160,10 @@ class Server:
             answer = await perform(connection, carry_out(context), alone=alone)
             if alone:  # what this process changes itself is no news to it
                 entered = entered._replace(version=await perform(connection, cluster.newest_change(), alone=alone))
-        except BaseException:
+        except BaseException as error:
             await self._roll_back(connection)
+            if is_fault(error):  # another connection may be better: it reaches another server, or is not read-only
+                connection.terminate()
             raise
         await self._commit(connection, entered)
         member.version = entered.version

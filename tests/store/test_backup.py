@@ -13,12 +13,18 @@ from hookd.errors import HookdError
 from hookd.store.backup import AT_ONCE, back_up
 from hookd.store.sqlite import migrations
 from tests.nouns import NEW_KEY
-from tests.store.stand import Open, stand_on
+from tests.store.stand import Open, sqlite, stand_on
 from tests.store.test_encryption import under
 
 PAGE = 4096
 MANY = 20_000
 """Commits that take far longer than a backup."""
+
+
+@pytest.fixture
+def open_in() -> Open:
+    """What is said here is said of files."""
+    return sqlite
 
 
 @pytest.fixture

@@ -67,6 +67,10 @@ WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2
     AND outbox.owner = current_setting('hookd.process')::bigint
 FOR UPDATE OF outbox;
 
+-- As newcomers get them, so that these come behind.
+-- name: turns
+SELECT hookd.next_sequence() FROM generate_series(1, :count);
+
 -- name: take_in
 UPDATE outbox_open SET held = 1
 FROM (VALUES :rows(text)) AS wanted
