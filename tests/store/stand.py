@@ -55,9 +55,15 @@ def sqlite(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAs
 
 @asynccontextmanager
 async def at_server(
-    address: str, clock: Callable[[], int], ids: IdFactory, vault: Vault = PLAIN, *, lease: int = 60 * SECOND
+    address: str,
+    clock: Callable[[], int],
+    ids: IdFactory,
+    vault: Vault = PLAIN,
+    *,
+    lease: int = 60 * SECOND,
+    listens: bool = True,
 ) -> AsyncIterator[SharedStore]:
-    async with share(address, clock, ids, DEDUPE, vault, lease=lease, listens=True) as store:
+    async with share(address, clock, ids, DEDUPE, vault, lease=lease, listens=listens) as store:
         await store.enter()
         yield store
 
