@@ -7,12 +7,14 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
 from hookd.bench.backlog import backlog
+from hookd.bench.claims import claims
 from hookd.bench.drain import drain
 from hookd.bench.endpoints import endpoints
 from hookd.bench.fanout import fanout
 from hookd.bench.isolation import isolation
 from hookd.bench.latency import latency
 from hookd.bench.pipeline import pipeline
+from hookd.bench.processes import processes
 from hookd.bench.rate import rate
 from hookd.bench.report import Figure, Report
 from hookd.bench.soak import soak
@@ -47,6 +49,8 @@ SCENARIOS = {
     "fanout": Scenario(fanout, 10),
     "isolation": Scenario(isolation, 3_000, rounds=5, steps=2),
     "backlog": Scenario(backlog, 1_000_000, steps=2, first_steps=1),
+    "claims": Scenario(claims, 1_000_000, rounds=1, steps=2),
+    "processes": Scenario(processes, 20_000, steps=2, first_steps=1),
     "endpoints": Scenario(endpoints, 10_000, steps=2, first_steps=1),
     "rate": Scenario(rate, 650, rounds=1),
     "latency": Scenario(latency, 300),

@@ -29,8 +29,8 @@ class Stock:
     """Writes endpoints and waiting deliveries; nothing is sent, since no daemon runs."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._ids = _ids()
+        self.store = store
+        self.ids = _ids()
         self._acceptor = Acceptor(store, Metrics(), wall_clock, _ids())
 
     async def publish(self, endpoints: Sequence[str], count: int) -> None:
@@ -40,12 +40,12 @@ class Stock:
 
     async def multiply(self, endpoint: str, count: int) -> None:
         """Add so many endpoints like one that there is, each subscribed to a type of its own."""
-        example = await self._store.endpoint(endpoint, None)
+        example = await self.store.endpoint(endpoint, None)
         for numbers in _batches(itertools.count(), count):
             endpoints = (
-                replace(example, id=self._ids("ep"), event_types=(f"bench.other.{number}",)) for number in numbers
+                replace(example, id=self.ids("ep"), event_types=(f"bench.other.{number}",)) for number in numbers
             )
-            await asyncio.gather(*map(self._store.create_endpoint, endpoints))
+            await asyncio.gather(*map(self.store.create_endpoint, endpoints))
 
 
 def _event(endpoint: str) -> Publication:

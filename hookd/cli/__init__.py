@@ -23,6 +23,7 @@ COMMANDS = {
     "token": "hookd.cli.keys",
     "migrate": "hookd.cli.upkeep",
     "prune": "hookd.cli.upkeep",
+    "backup": "hookd.cli.upkeep",
     "bench": "hookd.cli.measure",
 }
 """Where each command is defined, in the order of `--help`; the function bears the command's name."""

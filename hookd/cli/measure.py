@@ -8,7 +8,20 @@ from pathlib import Path
 
 import click
 
-SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints", "rate", "latency", "verify", "soak")
+SCENARIOS = (
+    "drain",
+    "pipeline",
+    "fanout",
+    "isolation",
+    "backlog",
+    "claims",
+    "processes",
+    "endpoints",
+    "rate",
+    "latency",
+    "verify",
+    "soak",
+)
 
 
 @click.command(short_help="Measure this machine, each figure beside its yardstick.")
@@ -16,13 +29,13 @@ SCENARIOS = ("drain", "pipeline", "fanout", "isolation", "backlog", "endpoints",
 @click.option(
     "--rounds",
     type=click.IntRange(1, 100),
-    help="The median counts; the soak's are its lives.  [default: 3; isolation, soak: 5; rate: 1]",
+    help="The median counts; the soak's are its lives.  [default: 3; isolation, soak: 5; rate, claims: 1]",
 )
 @click.option(
     "--events",
     type=click.IntRange(2, 1_000_000),
     help="Events a round; backlog: how many wait.  [default: drain, pipeline: 20000; fanout: 10; isolation: 3000; "
-    "backlog: 1000000; endpoints, verify: 10000; rate: 650; latency: 300]",
+    "backlog, claims: 1000000; processes: 20000; endpoints, verify: 10000; rate: 650; latency: 300]",
 )
 @click.option("--minutes", type=click.FloatRange(0.01, 1440), help="How long the soak takes.  [default: 10]")
 @click.option(
@@ -56,6 +69,8 @@ def bench(
     fanout     deliveries a second of one event to a thousand endpoints
     isolation  what four troubled endpoints cost the ninety-six beside them
     backlog    delivering, starting and memory with a million deliveries waiting
+    claims     what a claim costs with a million deliveries waiting, and after as many have gone
+    processes  what a second process adds at a PostgreSQL server, and what an idle one asks of it
     endpoints  publishing among a hundred thousand endpoints
     rate       whether an endpoint's rate limit holds, and is made use of
     latency    from a publish to the receiver while idle; memory and processor time at rest

@@ -1,6 +1,7 @@
-"""The commands for the store's upkeep: `migrate` and `prune`."""
+"""The commands for the store's upkeep: `migrate`, `prune` and `backup`."""
 
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -75,3 +76,25 @@ def prune(config: Path | None, older_than: int | None, dry_run: bool) -> None:
     events = counted(count, "event")
     done = f"{events} would go" if dry_run else f"pruned {events}"
     click.echo(f"{path}: {done}, over for more than {format_duration(age)}; the file has {size / MIB:.1f} MiB")
+
+
+@click.command(short_help="Copy the store into a new file.", epilog="\b\nExample:\n  hookd backup /backup/hookd.db")
+@configuration.option
+@click.argument("target", metavar="TARGET", type=click.Path(path_type=Path))
+def backup(config: Path | None, target: Path) -> None:
+    """Copy the store, as it is at this moment, into the file TARGET, which must not be there yet.
+
+    This may be run while hookd runs or not; who commits meanwhile does not wait. The copy is looked through before it
+    gets its name, and is its owner's alone. Secrets are in it as they are in the store: plain, but with [store] keys,
+    which you keep elsewhere. To restore it, stop hookd and put it where [store] url points.
+    """
+    settings, _ = configuration.effective(config)
+    from hookd.store.backup import back_up  # the load of it is for this command alone
+
+    store = settings.store
+    if store.path is None:
+        command = f"pg_dump --schema=hookd --format=custom --file={shlex.quote(str(target))} {shlex.quote(store.place)}"
+        raise ConfigError(Fault("store.url", f"PostgreSQL has a command of its own for this: {command}"))
+    found = back_up(store.path, target)
+    parts = (counted(found.events, "event"), counted(found.waiting, "waiting delivery"))
+    click.echo(f"{target}: {found.size / MIB:.1f} MiB, {', '.join(parts)}, {counted(found.endpoints, 'endpoint')}")

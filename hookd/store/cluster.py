@@ -15,7 +15,6 @@ from hookd.store.recover import Recovered, recover
 from hookd.store.statement import Many, Query, Steps, statements
 
 SQL = statements("cluster")
-CLAIM = statements("claim")
 
 LOCKS = 0x686F6F6B
 """The first key of every advisory lock of hookd: "hook"."""
@@ -62,9 +61,8 @@ class Entered(NamedTuple):
 def enter(context: Context, member: Membership, *, renewing: bool) -> Steps[Entered]:
     """See that this process is still a member, and what others have changed."""
     number = {"number": member.number, "lease": member.lease}
-    if renewing:
-        yield Query(SQL.renew, number)
-    ((transaction, is_member, newest),) = yield Query(SQL.enter, number)
+    sql = SQL.enter_renewing if renewing else SQL.enter
+    ((transaction, is_member, newest),) = yield Query(sql, number)
     if not is_member:
         raise Fenced(
             f"this process, {member.name}, was not heard of for longer than [store] lease; others have taken over "
@@ -100,8 +98,11 @@ class Balance:
 def balance(context: Context, members: Sequence[Membership]) -> Steps[list[Balance]]:
     """Bury the dead, give back what is too much, and take what nobody has."""
     member = members[0]
-    buried = yield from _bury(context, member)
-    ((living, owners),) = yield Query(SQL.census, {})
+    number = {"number": member.number, "lease": member.lease}
+    ((living, owners, expired),) = yield Query(SQL.census, number)
+    buried = yield from _bury(context, expired)
+    if buried:
+        ((living, owners, _),) = yield Query(SQL.census, number)
     share = 0 if member.retiring else -(-SLOTS // max(living, 1))
     yield from _give_back(context, member, share)
     if len(member.slots) < share and 0 in owners:
@@ -112,10 +113,9 @@ def balance(context: Context, members: Sequence[Membership]) -> Steps[list[Balan
     return [Balance(buried, owners, bool(changes.gained), bool(changes.lost))] * len(members)
 
 
-def _bury(context: Context, member: Membership) -> Steps[list[Buried]]:
-    expired = yield Query(SQL.expired, {"number": member.number, "lease": member.lease})
+def _bury(context: Context, expired: Sequence[int]) -> Steps[list[Buried]]:
     buried: list[Buried] = []
-    for (number,) in expired:
+    for number in expired:
         for (name,) in (yield Query(SQL.bury, {"number": number, "key": LOCKS})):
             left = yield from recover(context, [number])
             yield Query(SQL.vacate, {"number": number})
@@ -155,7 +155,7 @@ def leave(context: Context, member: Membership) -> Steps[None]:
 
 def due() -> Steps[dict[str, int]]:
     """Answer all lanes that have something waiting, and when that is due (epoch ms)."""
-    waiting = dict((yield Query(CLAIM.lanes, {})))
-    for lane, at in (yield Query(SQL.newcomers, {})):
-        waiting[lane] = min(at, waiting.get(lane, at))
-    return waiting
+    lanes: dict[str, int] = {}
+    for lane, at in (yield Query(SQL.due, {})):
+        lanes[lane] = min(at, lanes.get(lane, at))
+    return lanes

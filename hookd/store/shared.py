@@ -26,7 +26,7 @@ from hookd.store.vault import Vault
 POLL: Final = 5.0
 """Seconds between looks at what is due, beside the news of it: the safety net."""
 
-POLL_WITHOUT_NEWS: Final = 1.0
+POLL_WITHOUT_NEWS: Final = 2.0
 """As many where no news comes."""
 
 SPARED: Final = 20

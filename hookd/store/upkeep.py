@@ -41,7 +41,7 @@ another, a copy of them may be left between the rows of the first.
 
 def migrate(path: Path) -> tuple[int, int]:
     """Bring the schema up to date; answer which one it was (0 for an empty file), and which it is."""
-    with _opened(path) as connection:
+    with opened(path) as connection:
         before = schema(connection)
         prepare(connection, path)
         return before, schema(connection)
@@ -58,7 +58,7 @@ def rekey(path: Path, vault: Vault, pause: Callable[[float], None]) -> int:
             f"the hookd that runs on {path} does not encrypt with the first of [store] keys: restart it, and then "
             "run this again"
         )
-    with _opened(path) as connection:
+    with opened(path) as connection:
         prepare(connection, path)
         count = sum(_reencrypted(connection, vault, pause))
         connection.executescript(REWRITE)
@@ -126,7 +126,7 @@ def _size(connection: sqlite3.Connection) -> int:
 def _existing(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
         raise HookdError(f"there is no database at {path}; see [store] url")
-    with _opened(path) as connection:
+    with opened(path) as connection:
         prepare(connection, path)
         yield connection
 
@@ -141,7 +141,8 @@ def _empty_log(connection: sqlite3.Connection, path: Path, pause: Callable[[floa
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file that is there, for a while; HookdError for whatever SQLite says of it meanwhile."""
     if not os.path.lexists(path):
         raise HookdError(
             f"there is no store at {path}; under systemd it is in $STATE_DIRECTORY: set [store] url, or run this with "

@@ -5,7 +5,6 @@ import os
 import random
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -283,20 +282,6 @@ async def test_a_store_from_before_there_were_keys(tmp_path: Path) -> None:
     assert upkeep.rekey(tmp_path / "hookd.db", BOTH, no_pause) == 1
     async with stand_on(under(NEW_KEY), tmp_path) as stand:
         assert await read_all(stand) == [replace(ENDPOINT, event_types=("*",))]
-
-
-async def test_a_backup_of_a_live_store_holds_what_was_acknowledged(tmp_path: Path) -> None:
-    copy = tmp_path / "copy" / "hookd.db"
-    copy.parent.mkdir()
-    async with stand_on(under(), tmp_path) as stand:
-        await stand.endpoint()
-        accepted = await stand.accept()
-        with closing(sqlite3.connect(tmp_path / "hookd.db")) as other:
-            other.execute("VACUUM INTO ?", [str(copy)])
-        await stand.accept()
-    async with stand_on(under(), copy.parent) as stand:
-        await stand.recover()
-        assert [delivery.event.id for delivery in await stand.claim()] == [accepted.event]
 
 
 async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:

@@ -5,8 +5,14 @@
 SELECT pg_current_xact_id()::text, EXISTS (SELECT FROM hookd.processes WHERE number = :number),
     (SELECT coalesce(max(version), 0) FROM hookd.changes);
 
--- name: renew
-UPDATE hookd.processes SET expires_at = clock_timestamp() + :lease * interval '1 millisecond' WHERE number = :number;
+-- The same, and the lease is renewed.
+-- name: enter_renewing
+WITH renewed AS (
+    UPDATE hookd.processes SET expires_at = clock_timestamp() + :lease * interval '1 millisecond'
+    WHERE number = :number RETURNING 1
+)
+SELECT pg_current_xact_id()::text, EXISTS (SELECT FROM renewed),
+    (SELECT coalesce(max(version), 0) FROM hookd.changes);
 
 -- name: changed
 SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <= :newest;
@@ -14,12 +20,6 @@ SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <
 -- name: join
 INSERT INTO hookd.processes (name, expires_at)
 VALUES (:name, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number;
-
--- After the server was away, nobody could renew: each has a whole lease to come back.
--- name: expired
-SELECT number FROM hookd.processes
-WHERE expires_at < clock_timestamp() AND number <> :number
-    AND pg_postmaster_start_time() + :lease * interval '1 millisecond' < clock_timestamp();
 
 -- Not while a transaction of its own is under way, which holds the same lock.
 -- name: bury
@@ -33,8 +33,13 @@ DELETE FROM hookd.processes WHERE number = :number;
 -- name: vacate
 UPDATE hookd.slots SET owner = NULL WHERE owner = :number;
 
+-- Who lives, whose each slot is, and whose leases have expired. After the server was away, since when nobody could renew,
+-- each has a whole lease to come back.
 -- name: census
-SELECT (SELECT count(*) FROM hookd.processes), array_agg(coalesce(owner, 0) ORDER BY slot) FROM hookd.slots;
+SELECT (SELECT count(*) FROM hookd.processes), (SELECT array_agg(coalesce(owner, 0) ORDER BY slot) FROM hookd.slots),
+    ARRAY(SELECT number FROM hookd.processes
+          WHERE expires_at < clock_timestamp() AND number <> :number
+              AND pg_postmaster_start_time() + :lease * interval '1 millisecond' < clock_timestamp());
 
 -- name: gain
 UPDATE hookd.slots SET owner = :number WHERE slot IN (
@@ -61,6 +66,17 @@ UPDATE outbox SET held = 1 FROM (VALUES :rows(text)) AS wanted
 WHERE outbox.endpoint = wanted.column1 AND outbox.status = 'pending' AND outbox.held = 2
 RETURNING outbox.endpoint, outbox.ordering_key;
 
--- Lanes whose owner has yet to take something in.
--- name: newcomers
+-- Lanes that have something waiting, and when that is due; also those whose owner has yet to take something in. As
+-- lanes of claim.sql, for which see there.
+-- name: due
+WITH RECURSIVE lane (endpoint) AS (
+    SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND held = 0
+    UNION ALL
+    SELECT (SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND held = 0 AND outbox.endpoint > lane.endpoint)
+    FROM lane WHERE lane.endpoint IS NOT NULL
+)
+SELECT endpoint,
+    (SELECT min(due_at) FROM outbox WHERE status = 'pending' AND held = 0 AND outbox.endpoint = lane.endpoint)
+FROM lane WHERE endpoint IS NOT NULL
+UNION ALL
 SELECT endpoint, min(due_at) FROM outbox WHERE status = 'pending' AND held = 2 GROUP BY endpoint;
