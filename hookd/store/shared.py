@@ -64,6 +64,7 @@ class SharedStore(Store):
         self._look_at = 0.0
         self._days_at = 0.0
         self._balance_soon = asyncio.Event()
+        self._announced: int | None = None
         member.busy = lambda: self.busy()
         database.on_doubt = self._committer.suffer
         database.on_fence = self._begin_anew
@@ -133,7 +134,8 @@ class SharedStore(Store):
             recover.tell(buried.left)
         if found.gained:
             await self._take_up()
-        if found.given or found.gained:
+        if found.given or found.gained or self._announced != self._member.number:
+            self._announced = self._member.number
             await self._news.tell_all()
 
     async def _take_up(self) -> list[str]:
