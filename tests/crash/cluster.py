@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
+from hookd.store.membership import slot_of
 from tests.crash.waiting import until_answered
 from tests.crash.witness import response
 from tests.daemons import Daemon
@@ -210,6 +211,21 @@ class Cluster:
         )
         counts = [count for _, count in found]
         return len(counts) == PROCESSES and sum(counts) == 128 and max(counts) <= 43
+
+    async def owner_of(self, endpoint: str) -> int:
+        """Wait until somebody has an endpoint's lane, and answer which process that is."""
+        pids = [f":{daemon.pid}" for daemon in self.daemons]
+
+        async def named() -> str:
+            sql = "SELECT name FROM hookd.slots JOIN hookd.processes ON number = owner WHERE slot = $1"
+            return str((await self.query(sql, slot_of(endpoint)) or [("",)])[0][0])
+
+        async def is_known() -> bool:
+            return (await named()).endswith(tuple(pids))
+
+        await until_answered(is_known, f"somebody has the lane of {endpoint}")
+        name = await named()
+        return next(number for number, pid in enumerate(pids) if name.endswith(pid))
 
     # What can befall them.
 

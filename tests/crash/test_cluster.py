@@ -206,3 +206,81 @@ def in_order(play: Play) -> Iterator[str]:
             before = f"{name}_{int(number) - 1}"
             if int(number) and taken_at.get(before, float("inf")) > arrival.at:
                 yield f"{endpoint}: {arrival} although {before} was taken at {taken_at.get(before)}"
+
+
+# Limits.
+
+RATE, BURST, AT_ONCE = 60, 30, 20
+LANES = 2
+TOLERANCE = 1.05
+WINDOW = 1.0
+"""Seconds of the shortest window that is looked at; in shorter ones a receiver sees its own delays."""
+
+CHANGES_OF_OWNER = (Cluster.restart, Cluster.hang, Cluster.kill, Cluster.cut)
+
+
+async def test_limits_hold_over_all_processes(tmp_path: Path) -> None:
+    print(f"HOOKD_CRASH_SEED={SEED}")
+    async with cluster(tmp_path, random.Random(SEED)) as stage, AsyncExitStack() as stack:
+        await stage.mended()
+        rated = [await stack.enter_async_context(Watcher(steady)) for _ in range(LANES)]
+        lanes = [await stage.register(each, rate_limit=f"{RATE}/s burst {BURST}") for each in rated]
+        bounded = [await stack.enter_async_context(Watcher(slow(0.2))) for _ in range(LANES)]
+        lanes += [await stage.register(each, max_in_flight=AT_ONCE) for each in bounded]
+        load = asyncio.create_task(keep_busy(stage))
+        try:
+            for kind in CHANGES_OF_OWNER:
+                await stage.mended()
+                lane = stage.rng.choice(lanes)
+                counts = [len(each.arrivals) + AT_ONCE for each in (*rated, *bounded)]
+                await until(
+                    lambda: all(
+                        len(each.arrivals) > count
+                        for each, count in zip((*rated, *bounded), counts, strict=True)  # noqa: B023
+                    ),
+                    "all are sent to",
+                )
+                number = await stage.owner_of(lane)
+                print(f"{kind.__name__} {number}")
+                await kind(stage, number)
+            await stage.mended()
+        finally:
+            load.cancel()
+            await asyncio.gather(load, return_exceptions=True)
+        complaints = [*too_often(rated), *too_many(bounded)]
+        assert complaints == []
+
+
+async def keep_busy(stage: Cluster) -> None:
+    """See to it that more waits than the limits allow."""
+    number = 0
+    while True:
+        if await stage.waiting() < 4 * LANES * RATE:
+            await asyncio.gather(*(stage.publish(f"{number}_{each}") for each in range(RATE)))
+            number += 1
+        await asyncio.sleep(0.1)  # it would only ask again
+
+
+def too_often(watchers: Sequence[Watcher]) -> Iterator[str]:
+    """In no window there is more than the rate allows."""
+    for watcher in watchers:
+        times = [arrival.at for arrival in watcher.arrivals]
+        windows = [
+            ((j - i + 1) / (BURST + RATE * (times[j] - times[i])), j - i + 1, times[j] - times[i])
+            for i in range(len(times))
+            for j in range(i, len(times))
+            if times[j] - times[i] >= WINDOW
+        ]
+        part, count, seconds = max(windows)
+        print(f"rate: {count} in {seconds:.1f} s are {part:.2f} of the limit; {len(times)} in {times[-1] - times[0]:.1f} s")
+        if part > TOLERANCE:
+            yield f"{count} in {seconds:.1f} s, {RATE} a second and a burst of {BURST} are allowed"
+
+
+def too_many(watchers: Sequence[Watcher]) -> Iterator[str]:
+    """At no time there are more under way than may be."""
+    for watcher in watchers:
+        at, most = max(watcher.under_way, key=lambda each: each[1])
+        print(f"in flight: {most} of {AT_ONCE} at {at:.1f} s; {len(watcher.arrivals)} in all")
+        if most > AT_ONCE * TOLERANCE:
+            yield f"{most} were in flight at {at}, {AT_ONCE} may be"
