@@ -12,7 +12,6 @@ from hookd.bench.wire import BenchError
 from hookd.ids import IdFactory
 from hookd.model import Clock
 from hookd.store import Store, open_store, share
-from hookd.store.membership import ServerClock
 from hookd.store.vault import PLAIN
 
 NOTE: Final = "store"
@@ -70,5 +69,5 @@ async def opened(directory: Path, clock: Clock, ids: IdFactory, dedupe: int) -> 
         async with open_store(directory / url.removeprefix("sqlite:"), clock, ids, dedupe) as file:
             yield file
     else:
-        async with share(url, ServerClock(clock), ids, dedupe, PLAIN, lease=LEASE, listens=True) as shared:
+        async with share(url, clock, ids, dedupe, PLAIN, lease=LEASE, listens=True) as shared:
             yield shared

@@ -30,6 +30,8 @@ class Share(Protocol):
 
     shared: bool
     """Whether other processes may accept events beside this one."""
+    number: int | None
+    """What tells this process from those others; None while it is none of them."""
 
     def owns(self, lane: str) -> bool:
         """Say whether this process alone claims a lane's deliveries."""
@@ -39,6 +41,7 @@ class Everything:
     """The share of a process that has the store to itself."""
 
     shared = False
+    number = None
 
     def owns(self, lane: str) -> bool:  # noqa: ARG002 - a Share's signature
         """Say yes."""
@@ -209,6 +212,11 @@ class Context:
     dedupe: int
     """How long dedupe keys are kept, in milliseconds."""
     share: Share = field(default_factory=Everything)
+
+    @property
+    def owner(self) -> int:
+        """The number of this process."""
+        return self.share.number or 0
 
     def take(self, destination: Destination) -> bool:
         """Take a place for one new delivery, where there is one."""

@@ -254,13 +254,15 @@ class SharedStore(Store):
 
 @asynccontextmanager
 async def share(  # what open_store is told, and what a server needs beside it
-    address: str, clock: ServerClock, ids: IdFactory, dedupe: int, vault: Vault, *, lease: int, listens: bool
+    address: str, clock: Clock, ids: IdFactory, dedupe: int, vault: Vault, *, lease: int, listens: bool
 ) -> AsyncIterator[SharedStore]:
     """Bring the server's schema up to date, be a member, and close the connections in the end.
 
     StartError where the server can't be reached, or secrets are encrypted with a key that the vault lacks.
     """
-    member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease, clock)
+    member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease)
+    if isinstance(clock, ServerClock):
+        member.hear = clock.hear
     server = Server(address, member, sessions=listens)
     try:
         try:

@@ -33,6 +33,10 @@ DELETE FROM hookd.processes
 WHERE number = :number AND expires_at < clock_timestamp() AND pg_try_advisory_xact_lock(:key::integer, :number::integer)
 RETURNING name;
 
+-- It wants no lanes any more, so that others take a larger share.
+-- name: retire
+UPDATE hookd.processes SET retiring = true WHERE number = :number AND NOT retiring;
+
 -- name: leave
 DELETE FROM hookd.processes WHERE number = :number;
 
@@ -42,7 +46,7 @@ UPDATE hookd.slots SET owner = NULL WHERE owner = :number;
 -- Who lives, whose each slot is, and whose leases have expired. After the server was away, since when nobody could renew,
 -- each has a whole lease to come back.
 -- name: census
-SELECT (SELECT count(*) FROM hookd.processes), (SELECT array_agg(coalesce(owner, 0) ORDER BY slot) FROM hookd.slots),
+SELECT (SELECT count(*) FROM hookd.processes WHERE NOT retiring), (SELECT array_agg(coalesce(owner, 0) ORDER BY slot) FROM hookd.slots),
     ARRAY(SELECT number FROM hookd.processes
           WHERE expires_at < clock_timestamp() AND number <> :number
               AND pg_postmaster_start_time() + :lease * interval '1 millisecond' < clock_timestamp());
@@ -59,12 +63,11 @@ WHERE mine.slot = wanted.column1 AND mine.owner = wanted.column2;
 -- name: forget_changes
 DELETE FROM hookd.changes WHERE at < clock_timestamp() - interval '1 hour';
 
--- The attempt count tells one claim from an earlier one.
+-- The attempt count tells one claim from an earlier one, and the number from one before this process was taken for dead.
 -- name: still_ours
-SELECT outbox.sequence FROM (VALUES :rows(bigint, bigint)) AS wanted
+SELECT outbox.sequence FROM (VALUES :rows(bigint, bigint, bigint)) AS wanted
 JOIN outbox ON outbox.sequence = wanted.column1
-WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2
-    AND outbox.owner = current_setting('hookd.process')::bigint
+WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2 AND outbox.owner = wanted.column3
 FOR UPDATE OF outbox;
 
 -- As newcomers get them, so that these come behind.
