@@ -203,6 +203,8 @@ class Delivery(Struct, frozen=True):
     destination: Destination
     attempt_count: int
     step: int
+    owner: int = 0
+    """The number of the process that claimed it, where several share the store."""
 
 
 class Attempt(Struct, frozen=True):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.postgres import ENDING, database
+from tests.store.stand import STORES, Open
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell starts what runs in its background with SIGINT ignored, and every process of a test would inherit that."""
@@ -23,6 +24,12 @@ def postgres() -> Iterator[str]:
     """Answer the URL of a database of its own with hookd's schema, on a real server."""
     with database() as url:
         yield url
+
+
+@pytest.fixture(params=STORES)
+def open_in(request: pytest.FixtureRequest) -> Open:
+    """Every kind of store there is has to pass the same tests, but for those of what is its own."""
+    return STORES[request.param]()
 
 
 def pytest_unconfigure() -> None:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 SETTINGS = """
 fsync = off                   # it dies by signals here, not by losing its power
 full_page_writes = off
-shared_buffers = 64MB
+shared_buffers = 512MB  # taken as it is used
 max_connections = 200
 max_prepared_transactions = 0
 log_min_messages = fatal
@@ -140,6 +140,41 @@ def database(*, migrated: bool = True, address: str | None = None) -> Iterator[s
     finally:
         with suppress(OSError, asyncpg.PostgresError):  # the server may have been stopped
             run(where, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def emptied() -> str:
+    """Answer the URL of this process's own database with hookd's schema, which has nothing in it now.
+
+    That takes a fiftieth of the time that a new database does. The schema itself is to be left as it is.
+    """
+    address = _kept()
+    run(address, EMPTY)
+    return address
+
+
+EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+DO $$
+DECLARE
+    each regclass;
+BEGIN
+    FOR each IN
+        SELECT oid FROM pg_class
+        WHERE relnamespace = 'hookd'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+            AND relname NOT IN ('schema', 'slots')
+        ORDER BY relname = 'changes' -- which others write to
+    LOOP
+        EXECUTE format('DELETE FROM %s', each);
+    END LOOP;
+    UPDATE hookd.slots SET owner = NULL WHERE owner IS NOT NULL;
+END
+$$;
+"""
+
+
+@cache
+def _kept() -> str:
+    return ENDING.enter_context(database())
 
 
 @cache

@@ -16,7 +16,8 @@ from hookd.errors import Conflict, InvalidInput, Unavailable
 from hookd.metrics import Metrics
 from hookd.model import EndpointState, Origin, Outcome, Publication, Status
 from tests.crash.waiting import until, until_answered
-from tests.store.stand import DEDUPE, Stand, empty, fill, sqlite, stand_on
+from tests.store.faults import empty, fill
+from tests.store.stand import DEDUPE, Stand, sqlite, stand_on
 
 PURCHASE = Publication("purchase", b'{"name": "Ada"}')
 

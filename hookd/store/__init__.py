@@ -14,6 +14,7 @@ from hookd.store.draft import draft_of
 from hookd.store.events import EventRecord
 from hookd.store.face import Store
 from hookd.store.file import own
+from hookd.store.membership import ServerClock
 from hookd.store.page import Listing, Page
 from hookd.store.rejections import RejectionRecord
 from hookd.store.replay import MISSED, Replay
@@ -40,6 +41,7 @@ __all__ = [
     "Replay",
     "Result",
     "Room",
+    "ServerClock",
     "Store",
     "Totals",
     "Vault",

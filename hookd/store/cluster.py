@@ -62,7 +62,8 @@ def enter(context: Context, member: Membership, *, renewing: bool) -> Steps[Ente
     """See that this process is still a member, and what others have changed."""
     number = {"number": member.number, "lease": member.lease}
     sql = SQL.enter_renewing if renewing else SQL.enter
-    ((transaction, is_member, newest),) = yield Query(sql, number)
+    ((transaction, is_member, newest, now),) = yield Query(sql, number)
+    member.hear(now)
     if not is_member:
         raise Fenced(
             f"this process, {member.name}, was not heard of for longer than [store] lease; others have taken over "
@@ -77,7 +78,8 @@ def _catch_up(context: Context, known: int, newest: int) -> Steps[None]:
     """Forget what others have changed, and let it be effective at once for the lanes of this process."""
     for (endpoint,) in (yield Query(SQL.changed, {"known": known, "newest": newest})):
         context.changes.touch(endpoint)
-        if context.directory.resubscribed(endpoint) and context.share.owns(endpoint):
+        context.directory.resubscribed(endpoint)
+        if context.room is not None and context.room.knows(endpoint) and context.share.owns(endpoint):
             destination = yield from context.directory.find(endpoint)
             if destination is not None:
                 context.learn(destination)
@@ -104,6 +106,8 @@ def balance(context: Context, members: Sequence[Membership]) -> Steps[list[Balan
     """Bury the dead, give back what is too much, and take what nobody has."""
     member = members[0]
     number = {"number": member.number, "lease": member.lease}
+    if member.retiring:
+        yield Query(SQL.retire, {"number": member.number})
     ((living, owners, expired),) = yield Query(SQL.census, number)
     buried = yield from _bury(context, expired)
     if buried:
@@ -113,6 +117,7 @@ def balance(context: Context, members: Sequence[Membership]) -> Steps[list[Balan
     if len(member.slots) < share and 0 in owners:
         found = yield Query(SQL.gain, {"number": member.number, "most": share - len(member.slots)})
         context.changes.gained = frozenset(slot for (slot,) in found)
+        context.directory.forget_endpoints()  # only a lane's owner knows what attempts have told of its endpoint
         owners = [member.number if slot in context.changes.gained else owner for slot, owner in enumerate(owners)]
     changes = context.changes
     return [Balance(buried, owners, bool(changes.gained), bool(changes.lost))] * len(members)

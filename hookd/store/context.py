@@ -30,6 +30,8 @@ class Share(Protocol):
 
     shared: bool
     """Whether other processes may accept events beside this one."""
+    number: int | None
+    """What tells this process from those others; None while it is none of them."""
 
     @property
     def leads(self) -> bool:
@@ -44,6 +46,7 @@ class Everything:
 
     shared = False
     leads = True
+    number: int | None = None
 
     def owns(self, lane: str) -> bool:  # noqa: ARG002 - a Share's signature
         """Say yes."""
@@ -52,6 +55,9 @@ class Everything:
 
 class Room(Protocol):
     """Who may be sent a delivery at once. Called on the store's thread alone."""
+
+    def knows(self, lane: str) -> bool:
+        """Say whether anything has been learnt of a lane."""
 
     def learn(self, destination: Destination) -> object:
         """Know what a destination now allows."""
@@ -153,10 +159,10 @@ class Directory:
             self._endpoints.clear()
         self._endpoints[endpoint.id] = endpoint
 
-    def resubscribed(self, identity: str) -> bool:
-        """Note that an endpoint has come, gone, or changed its patterns; answer whether it was remembered."""
+    def resubscribed(self, identity: str) -> None:
+        """Note that an endpoint has come, gone, or changed its patterns."""
+        self._endpoints.pop(identity, None)
         self._matches.clear()
-        return self._endpoints.pop(identity, None) is not None
 
     def find(self, identity: str) -> Steps[Destination | None]:
         """Answer the destination with this id, if there is one; Unavailable where its secrets can't be decrypted."""
@@ -214,6 +220,11 @@ class Context:
     dedupe: int
     """How long dedupe keys are kept, in milliseconds."""
     share: Share = field(default_factory=Everything)
+
+    @property
+    def owner(self) -> int:
+        """The number of this process."""
+        return self.share.number or 0
 
     def take(self, destination: Destination) -> bool:
         """Take a place for one new delivery, where there is one."""

@@ -1,8 +1,7 @@
 """A store in one SQLite file, which this process owns."""
 
-import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -29,8 +28,6 @@ from hookd.store.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-log = logging.getLogger("hookd.store")
 
 
 class File:
@@ -138,7 +135,7 @@ async def own(path: Path, vault: Vault) -> AsyncIterator[File]:
         stack.push_async_callback(writer.close)
         files.learn()
         stack.push_async_callback(writer.run, files.leave)
-        _check(vault, await writer.run(_key_ids, path), path)
+        vault.begin(await writer.run(_key_ids, path))
         reader = await connect_reader(path)
         stack.push_async_callback(reader.close)
         yield File(files, writer, reader)
@@ -150,13 +147,3 @@ def _key_ids(connection: sqlite3.Connection, path: Path) -> list[str]:
         return perform(connection, endpoints.key_ids())
     except sqlite3.Error as error:
         raise StartError(f"[store] url: {path}: {named(error)}") from None
-
-
-def _check(vault: Vault, key_ids: Sequence[str], path: Path) -> None:
-    """Raise StartError where secrets can't be read; say where some are not encrypted as they should be."""
-    vault.expect(key_ids)
-    if set(key_ids) - {vault.first.id}:
-        log.warning(
-            "some secrets are not encrypted with the first of [store] keys; run hookd migrate --rekey",
-            extra={"fields": {"file": str(path)}},
-        )

@@ -13,6 +13,7 @@ from hookd.store.order import Line, last_turns, settle, take_in
 from hookd.store.statement import ALONE, Insert, Many, Query, Row, Steps, statements
 
 SQL = statements("replay")
+CLUSTER = statements("cluster")
 INSERT = statements("accept").insert_outbox
 
 AT_ONCE = 250
@@ -143,7 +144,7 @@ def _queue(context: Context, endpoint: Endpoint, chosen: Sequence[_Candidate]) -
     """Queue deliveries behind all that waits, those that were made before under their own ids."""
     yield from take_in(context, [endpoint])
     lines = [Line(endpoint.id, each.ordering_key) for each in chosen]
-    turns = iter((yield from _turns(lines))) if endpoint.ordered else iter([None] * len(chosen))
+    turns = iter((yield from _turns(context, lines))) if endpoint.ordered else iter([None] * len(chosen))
     again: list[Row] = []
     new: list[Row] = []
     for each, turn in zip(chosen, turns, strict=True):
@@ -166,8 +167,10 @@ def _queue(context: Context, endpoint: Endpoint, chosen: Sequence[_Candidate]) -
     context.make_due(endpoint)
 
 
-def _turns(lines: Sequence[Line]) -> Steps[list[int]]:
-    """Answer a turn for each delivery, behind all others of its line."""
+def _turns(context: Context, lines: Sequence[Line]) -> Steps[list[int]]:
+    """Answer a turn for each delivery, behind all others of its line and before all that are yet to come."""
+    if context.share.shared:
+        return sorted(turn for (turn,) in (yield Query(CLUSTER.turns, {"count": len(lines)})))
     last = yield from last_turns(list(dict.fromkeys(lines)))
     turns: list[int] = []
     for line in lines:

@@ -92,7 +92,7 @@ class Server:
                 statement_cache_size=1000 if self._sessions else 0,
                 server_settings={"application_name": self._member.name} if self._sessions else None,
             )
-        except (*FAULTS, postgres.PostgresError) as error:
+        except (*FAULTS, postgres.PostgresError, ValueError) as error:  # the last where an option of the URL is wrong
             raise fault(error) from error
 
     @asynccontextmanager
@@ -160,8 +160,10 @@ class Server:
             answer = await perform(connection, carry_out(context), alone=alone)
             if alone:  # what this process changes itself is no news to it
                 entered = entered._replace(version=await perform(connection, cluster.newest_change(), alone=alone))
-        except BaseException:
+        except BaseException as error:
             await self._roll_back(connection)
+            if is_fault(error):  # another connection may be better: it reaches another server, or is not read-only
+                connection.terminate()
             raise
         await self._commit(connection, entered)
         member.version = entered.version
@@ -266,7 +268,7 @@ def fault(error: BaseException) -> StorageError:
     if isinstance(error, TimeoutError):
         return StorageError("the database does not answer in time")
     text = str(error).partition("\n")[0] or type(error).__name__
-    return StorageError(f"the database: {text}")
+    return StorageError(f"can't reach the database: {text}" if isinstance(error, OSError) else f"the database: {text}")
 
 
 async def perform(connection: Any, steps: Steps[T], *, alone: bool) -> T:

@@ -17,7 +17,7 @@ from hookd.store.commit import Committed
 from hookd.store.context import Changes, Context
 from hookd.store.database import StorageError
 from hookd.store.face import Store
-from hookd.store.membership import RENEWED, Membership
+from hookd.store.membership import RENEWED, Membership, ServerClock
 from hookd.store.news import News
 from hookd.store.schema import bring_up
 from hookd.store.server import Server
@@ -101,7 +101,8 @@ class SharedStore(Store):
         (found,), changes = await self._database.transact(
             self._begin, partial(cluster.balance, members=[member]), proof=False
         )
-        member.slots, member.owners = set(changes.gained), found.owners
+        member.slots = set(changes.gained)
+        self._take_in(found)
 
     async def run(self) -> None:
         """Commit what is queued, until `stop`, and meanwhile stay a member; then leave."""
@@ -133,17 +134,21 @@ class SharedStore(Store):
                 await self.notice()
                 pause = seconds
 
-    async def balance(self) -> None:
-        """Bury the dead, give lanes back or take some, and look for what is due in those."""
+    async def balance(self) -> list[str]:
+        """Bury the dead, give lanes back or take some, and see to what waits in those, as `_take_up` does."""
         found = await self._committer.submit(cluster.balance, self._member)
+        self._take_in(found)
+        gone = await self._take_up() if found.gained else []
+        if found.given or found.gained:
+            await self._news.tell_all()
+        return gone
+
+    def _take_in(self, found: cluster.Balance) -> None:
+        """Know whose lanes are whose, and say who has died."""
         self._member.owners = found.owners
         for buried in found.buried:
             log.warning("took over from a process that died", extra={"fields": {"process": buried.name}})
             recover.tell(buried.left)
-        if found.gained:
-            await self._take_up()
-        if found.given or found.gained:
-            await self._news.tell_all()
 
     async def _take_up(self) -> list[str]:
         """Take up what waits in the lanes of this process; answer whose handlers' lanes are gone."""
@@ -187,8 +192,8 @@ class SharedStore(Store):
     async def recover(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Take this process's share of the lanes, and note what is due; answer as `set_handlers` does."""
         self._directory.handlers = handlers
-        await self.balance()
-        return await self._take_up()
+        gone = await self.balance()
+        return gone + await self._take_up()
 
     async def notice(self) -> None:
         """Look for what is due, if it is time to."""
@@ -266,11 +271,13 @@ async def share(  # what open_store is told, and what a server needs beside it
     StartError where the server can't be reached, or secrets are encrypted with a key that the vault lacks.
     """
     member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease)
+    if isinstance(clock, ServerClock):
+        member.hear = clock.hear
     server = Server(address, member, sessions=listens)
     try:
         try:
             await bring_up(server)
-            vault.expect(await server.read(endpoints.key_ids()))
+            vault.begin(await server.read(endpoints.key_ids()))
         except StorageError as fault:
             raise StartError(f"[store] url: {fault}") from None
         news = News(server, member, listens=listens)

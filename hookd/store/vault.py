@@ -4,6 +4,7 @@ Which key a row's secrets are encrypted with stands beside them. Their own text 
 text, one that looks like a ciphertext too.
 """
 
+import logging
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hookd.errors import StartError, Unavailable
+
+log = logging.getLogger("hookd.store")
 
 NONCE_BYTES: Final = 12
 ID_DIGITS: Final = 12
@@ -103,6 +106,12 @@ class Vault:
         for key_id in key_ids:
             if key_id not in self._ciphers:
                 raise StartError(self._missing(key_id))
+
+    def begin(self, key_ids: Sequence[str]) -> None:
+        """Expect these keys, and say where some secrets are not encrypted as they should be."""
+        self.expect(key_ids)
+        if set(key_ids) - {self.first.id}:
+            log.warning("some secrets are not encrypted with the first of [store] keys; run hookd migrate --rekey")
 
     def _missing(self, key_id: str) -> str:
         known = ", ".join(filter(None, self._ciphers)) or "none"

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from hookd.store import Store
-from hookd.store.shared import SharedStore
+from tests.store.faults import address_of
 
 Connected: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -75,8 +75,9 @@ class AtServer(Application):
 @asynccontextmanager
 async def application_of(store: Store, folder: Path) -> AsyncIterator[Application]:
     """Connect an application to the database of a store."""
-    if isinstance(store, SharedStore):
-        connection = await asyncpg.connect(store._database._address)
+    address = address_of(store)
+    if address is not None:
+        connection = await asyncpg.connect(address)
         try:
             yield AtServer(connection)
         finally:

@@ -1,27 +1,9 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.postgres import database
-from tests.store.stand import Open, Stand, at_server, sqlite, stand_on
-
-STORES = ("sqlite", "postgres")
-"""Every store there is; each has to pass the whole suite, but for what is a file's own."""
-
-
-@pytest.fixture(params=STORES)
-def open_in(request: pytest.FixtureRequest) -> Iterator[Open]:
-    if request.param == "sqlite":
-        yield sqlite
-        return
-    with database() as address:
-
-        def postgres(_: Path, *args: Any) -> Any:
-            return at_server(address, *args)
-
-        yield postgres
+from tests.store.stand import Open, Stand, stand_on
 
 
 @pytest.fixture

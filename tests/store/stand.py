@@ -1,21 +1,21 @@
-"""A store on a real file, its clock in the test's hand, and the few calls that most tests of it begin with."""
+"""A real store of either kind, its clock in the test's hand, and the few calls that most tests of it begin with."""
 
 import asyncio
 import os
 import random
-import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import pytest
 from msgspec import structs
 
 from hookd.ids import IdFactory
 from hookd.lanes import Lanes
-from hookd.model import Attempt, Delivery, Endpoint, Event, Handler, Origin, Outcome, Status
+from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler, Origin, Outcome, Status
 from hookd.policy.retry import decide
 from hookd.store import (
     Accepted,
@@ -32,8 +32,10 @@ from hookd.store import (
 from hookd.store.file import File
 from hookd.store.shared import SharedStore, share
 from hookd.store.single import SingleStore
+from hookd.store.statement import Query, Row, Steps
 from hookd.store.vault import PLAIN
 from tests.nouns import ENDPOINT, NEW_KEY, OLD_KEY
+from tests.postgres import emptied, run
 
 SECOND = 1000
 DAY = 86_400_000
@@ -45,25 +47,49 @@ SEEDS = count(1)
 """A store that is opened again must not make the ids of before."""
 SCHEDULE = (5 * SECOND, 300 * SECOND)
 
-Open = Callable[[Path, Callable[[], int], IdFactory], AbstractAsyncContextManager[Store]]
-"""Opens a store in a folder."""
+Open = Callable[..., AbstractAsyncContextManager[Store]]
+"""Opens a store in a folder, or in a database that it knows of, with a clock, ids and perhaps a vault."""
 
 
-def sqlite(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
-    return open_store(folder / "hookd.db", clock, ids, DEDUPE)
+def sqlite(folder: Path, clock: Clock, ids: IdFactory, vault: Vault = PLAIN) -> AbstractAsyncContextManager[Store]:
+    return open_store(folder / "hookd.db", clock, ids, DEDUPE, vault)
+
+
+def postgres() -> Open:
+    """Answer what opens a store at a PostgreSQL server, which is empty at first."""
+    address = emptied()
+
+    def opened(_: Path, clock: Clock, ids: IdFactory, vault: Vault = PLAIN) -> AbstractAsyncContextManager[Store]:
+        return at_server(address, clock, ids, vault, alone=True)
+
+    return opened
+
+
+STORES: Final[Mapping[str, Callable[[], Open]]] = {"sqlite": lambda: sqlite, "postgres": postgres}
+in_a_file = pytest.mark.parametrize("open_in", ["sqlite"], indirect=True)
+"""For a test of what is a file's own."""
 
 
 @asynccontextmanager
 async def at_server(
-    address: str, clock: Callable[[], int], ids: IdFactory, vault: Vault = PLAIN, *, lease: int = 60 * SECOND
+    address: str,
+    clock: Clock,
+    ids: IdFactory,
+    vault: Vault = PLAIN,
+    *,
+    lease: int = 60 * SECOND,
+    listens: bool = True,
+    alone: bool = False,
 ) -> AsyncIterator[SharedStore]:
-    async with share(address, clock, ids, DEDUPE, vault, lease=lease, listens=True) as store:
+    """Open a store at a server; `alone` commits nothing by itself, since it waits for no news of others."""
+    async with share(address, clock, ids, DEDUPE, vault, lease=lease, listens=listens) as store:
+        store._news.listens = listens and not alone
         await store.enter()
         yield store
 
 
-def encrypted(folder: Path, clock: Callable[[], int], ids: IdFactory) -> AbstractAsyncContextManager[Store]:
-    return open_store(folder / "hookd.db", clock, ids, DEDUPE, Vault((NEW_KEY, OLD_KEY), os.urandom))
+def encrypted(folder: Path, clock: Clock, ids: IdFactory) -> AbstractAsyncContextManager[Store]:
+    return sqlite(folder, clock, ids, Vault((NEW_KEY, OLD_KEY), os.urandom))
 
 
 def file_of(store: Store) -> File:
@@ -98,7 +124,17 @@ class Stand:
         return await self.store.set_handlers({handler.id: handler for handler in handlers})
 
     async def recover(self, *handlers: Handler) -> list[str]:
-        return await self.store.recover({handler.id: handler for handler in handlers})
+        """Do what a daemon does first, once the leases of those that died have expired."""
+        async with nobody_else_lives(self.store):
+            return await self.store.recover({handler.id: handler for handler in handlers})
+
+    async def die(self) -> None:
+        """Let the process end in the midst of everything: nothing more is written, and nobody is told."""
+        if self.committing is not None:
+            self.committing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.committing
+            self.committing = None
 
     def draft(self, event_type: str = "purchase", **changes: Any) -> Draft:
         event = Event(
@@ -151,6 +187,10 @@ class Stand:
         self.store.record(self.result(delivery, outcome, **how))
         await self.settle()
 
+    async def ask(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Answer what a statement finds that both databases understand."""
+        return [tuple(row) for row in await self.store._read(_query(sql, parameters))]
+
     async def settle(self) -> None:
         """Wait until all that was queued is on disk."""
         await self.store.expire_keys()
@@ -188,6 +228,28 @@ class Stand:
                 await self.committed.wait()
 
 
+def _query(sql: str, parameters: dict[str, Any]) -> Steps[list[Row]]:
+    found: list[Row] = yield Query(sql, parameters)
+    return found
+
+
+@asynccontextmanager
+async def nobody_else_lives(store: Store) -> AsyncIterator[None]:
+    """Let this process find the lease of every other one expired, as it is after a while, until the block ends."""
+    if not isinstance(store, SharedStore):
+        yield
+        return
+    await asyncio.to_thread(run, store._database._address, EXPIRE, store._member.number)
+    lease, store._member.lease = store._member.lease, 0  # for so long after the server's start, each may come back
+    try:
+        yield
+    finally:
+        store._member.lease = lease
+
+
+EXPIRE = "UPDATE hookd.processes SET expires_at = '-infinity' WHERE number <> $1"
+
+
 @asynccontextmanager
 async def stand_on(open_in: Open, folder: Path, clock: list[int] | None = None) -> AsyncIterator[Stand]:
     """Open a store and let it commit, until the block ends."""
@@ -202,19 +264,5 @@ async def stand_on(open_in: Open, folder: Path, clock: list[int] | None = None) 
             yield stand
         finally:
             store.stop()
-            await stand.committing
-
-
-async def fill(stand: Stand) -> None:
-    """Let the file grow no further, and take what room is left in it."""
-
-    def full(raw: sqlite3.Connection) -> None:
-        pages = raw.execute("PRAGMA page_count").fetchone()[0]
-        raw.execute(f"PRAGMA max_page_count = {pages}")
-
-    await file_of(stand.store).writer.run(full)
-
-
-async def empty(stand: Stand) -> None:
-    """Let the file grow again."""
-    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA max_page_count = 1000000"))
+            if stand.committing is not None:
+                await stand.committing

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hookd.model import EndpointState, Origin
 from hookd.store.claim import MOST_BYTES, _choose, _Found, _Open
 from tests.nouns import ENDPOINT
-from tests.store.stand import SECOND, Stand, file_of
+from tests.store.stand import SECOND, Stand, file_of, in_a_file
 
 AWKWARD = [b"", b"\x00", b"a\x00b", b"\xff\xfe", "ü".encode(), b'{"a": [1]}', b"x" * 70_000, b""]
 
@@ -153,6 +153,7 @@ async def test_no_more_is_claimed_at_once_than_memory_has_room_for(
     assert [len(await stand.claim()) for _ in range(4)] == [2, 1, 1, 0]
 
 
+@in_a_file
 async def test_what_is_large_is_claimed_by_itself(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it together would be more than SQLite can answer."""
     monkeypatch.setattr("hookd.store.claim.MOST_BYTES", 2_000_000)

@@ -1,7 +1,6 @@
 """Group commit: a faulty write fails alone, and a faulty disk loses nothing."""
 
 import asyncio
-import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,9 +14,9 @@ from hookd.model import Outcome, Status
 from hookd.store import commit
 from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
-from tests.crash.waiting import until
 from tests.nouns import ENDPOINT
-from tests.store.stand import Stand, empty, file_of, fill
+from tests.store.faults import FORBIDDEN, UNFIT, VIOLATION, empty, fill, forbidden, held_up, refusing, under_way
+from tests.store.stand import Stand, in_a_file
 
 
 class BrokenError(Exception):
@@ -52,10 +51,11 @@ def misbinding() -> Steps[None]:
 
 @pytest.mark.parametrize(
     ("failing", "error"),
-    [(raising, BrokenError), (violating, sqlite3.IntegrityError), (misbinding, sqlite3.Error)],
+    [(raising, BrokenError), (violating, VIOLATION), (misbinding, UNFIT)],
+    ids=["raising", "violating", "misbinding"],
 )
 async def test_a_faulty_write_fails_alone_and_leaves_nothing(
-    stand: Stand, failing: Callable[[], Steps[None]], error: type[Exception]
+    stand: Stand, failing: Callable[[], Steps[None]], error: type[Exception] | tuple[type[Exception], ...]
 ) -> None:
     await stand.endpoint(event_types=("purchase",))
     group = writing("p", failing)
@@ -68,31 +68,25 @@ async def test_a_faulty_write_fails_alone_and_leaves_nothing(
     assert [done[0], done[2]] == ["good", "better"]
     assert isinstance(done[1], error)
     assert len(stand.commits) == 2, "all of them shared one commit"
-    rows = await stand.store._read(_query("SELECT endpoint FROM subscriptions WHERE pattern = 'p' ORDER BY 1"))
+    rows = await stand.ask("SELECT endpoint FROM subscriptions WHERE pattern = 'p' ORDER BY 1")
     assert rows == [("better",), ("good",)]
     assert len(stand.commits[-1].changes.claimed) == stand.lanes.in_flight == 1
-
-
-def _query(sql: str) -> Steps[list[tuple[str]]]:
-    found = yield Query(sql, {})
-    return [tuple(row) for row in found]
 
 
 async def test_the_second_endpoint_of_an_id_fails_alone(stand: Stand) -> None:
     twice, other = [stand.store.create_endpoint(replace(ENDPOINT, id="ep_1")) for _ in range(2)], stand.endpoint("ep_2")
     first, second, third = await asyncio.gather(*twice, other, return_exceptions=True)
-    assert isinstance(second, sqlite3.IntegrityError)
+    assert isinstance(second, VIOLATION)
     assert [first, third] == [ENDPOINT, replace(ENDPOINT, id="ep_2", event_types=("*",))]
 
 
 async def test_places_are_given_back_where_an_event_can_not_be_stored(stand: Stand) -> None:
     await stand.endpoint()
     stand.store.room = stand.lanes
-    await _forbid(stand, "INSERT ON outbox", "'refused'", "ABORT")
-    with pytest.raises(sqlite3.IntegrityError, match="refused"):
-        await stand.accept()
-    assert stand.lanes.in_flight == 0
-    await _permit(stand)
+    async with forbidden(stand.store, "INSERT"):
+        with pytest.raises(FORBIDDEN, match="refused"):
+            await stand.accept()
+        assert stand.lanes.in_flight == 0
     await stand.accept()
     assert stand.lanes.in_flight == 1
 
@@ -100,19 +94,10 @@ async def test_places_are_given_back_where_an_event_can_not_be_stored(stand: Sta
 async def test_places_are_given_back_where_a_claim_can_not_be_stored(stand: Stand) -> None:
     await stand.endpoint()
     await stand.accept()
-    await _forbid(stand, "UPDATE ON outbox", "'refused'", "ABORT")
-    with pytest.raises(sqlite3.IntegrityError, match="refused"):
-        await stand.claim()
+    async with forbidden(stand.store, "UPDATE"):
+        with pytest.raises(FORBIDDEN, match="refused"):
+            await stand.claim()
     assert stand.lanes.in_flight == 0
-
-
-async def _forbid(stand: Stand, what: str, message: str, how: str) -> None:
-    sql = f"CREATE TEMP TRIGGER forbidden BEFORE {what} BEGIN SELECT RAISE({how}, {message}); END"
-    await file_of(stand.store).writer.run(lambda raw: raw.execute(sql))
-
-
-async def _permit(stand: Stand) -> None:
-    await file_of(stand.store).writer.run(lambda raw: raw.execute("DROP TRIGGER forbidden"))
 
 
 # The storage at fault.
@@ -122,6 +107,7 @@ LARGE = b"x" * 100_000
 """A payload that finds no room in a full file."""
 
 
+@in_a_file
 async def test_a_full_disk_is_said_to_callers_and_mends_by_itself(stand: Stand) -> None:
     await stand.endpoint()
     delivery = await stand.sent()
@@ -140,20 +126,47 @@ async def test_a_full_disk_is_said_to_callers_and_mends_by_itself(stand: Stand) 
     await stand.accept(payload=LARGE)
 
 
+async def test_a_storage_that_takes_no_write_is_said_to_callers_and_mends_by_itself(stand: Stand) -> None:
+    await stand.endpoint()
+    delivery = await stand.sent()
+    async with refusing(stand.store):
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await stand.accept()
+        stand.store.record(stand.result(delivery))
+        assert await stand.statuses() == [Status.SENDING]
+    await stand.mended()
+    assert await stand.statuses() == [Status.DELIVERED], "the outcome was kept"
+    assert (await stand.accept()).deliveries == 1
+
+
 async def test_an_outcome_that_met_the_fault_is_written_later(stand: Stand) -> None:
     await stand.endpoint()
     delivery = await stand.sent()
-    await fill(stand)
-    stand.store.record(stand.result(delivery, Outcome.HTTP_5XX, status_code=500, response_body=LARGE))
-    with pytest.raises(Unavailable):
-        await stand.settle()
-    await empty(stand)
+    async with refusing(stand.store):
+        stand.store.record(stand.result(delivery, Outcome.HTTP_5XX, status_code=500, response_body=LARGE))
+        with pytest.raises(Unavailable):
+            await stand.settle()
     await stand.mended()
     assert await stand.statuses() == [Status.PENDING]
     assert [attempt.number for attempt in await stand.attempts(delivery.id)] == [1]
 
 
-async def test_a_fault_of_the_disk_is_no_fault_of_a_writer_beside_a_faulty_one(stand: Stand) -> None:
+async def test_a_fault_of_the_storage_is_no_fault_of_a_writer_beside_a_faulty_one(stand: Stand) -> None:
+    await stand.endpoint()
+    delivery = await stand.sent()
+    async with refusing(stand.store):
+        faulty = stand.store._write(writing("p", raising), "bad")
+        stand.store.record(stand.result(delivery))
+        accepted = stand.store.accept(stand.draft())
+        done = await asyncio.gather(faulty, accepted, return_exceptions=True)
+        assert isinstance(done[1], Unavailable)
+    await stand.mended()
+    assert await stand.statuses() == [Status.DELIVERED]
+
+
+@in_a_file
+async def test_a_full_disk_is_no_fault_of_a_writer_beside_a_faulty_one(stand: Stand) -> None:
     await stand.endpoint()
     delivery = await stand.sent()
     await fill(stand)
@@ -167,18 +180,15 @@ async def test_a_fault_of_the_disk_is_no_fault_of_a_writer_beside_a_faulty_one(s
     assert await stand.statuses() == [Status.DELIVERED]
 
 
+@in_a_file
 async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(
-    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await stand.endpoint()
     monkeypatch.setattr("hookd.store.sqlite.BUSY_TIMEOUT", 0.01)
-    other = sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)
-    try:
-        other.execute("BEGIN IMMEDIATE")
+    async with held_up(stand.store):
         with pytest.raises(Unavailable, match="locked"):
             await stand.accept()
-    finally:
-        other.close()
     await stand.mended()
     assert (await stand.accept()).deliveries == 1
 
@@ -196,6 +206,7 @@ while True:
 """
 
 
+@in_a_file
 async def test_an_application_that_writes_all_the_time_keeps_nobody_from_committing(
     stand: Stand, tmp_path: Path
 ) -> None:
@@ -215,10 +226,9 @@ async def test_an_application_that_writes_all_the_time_keeps_nobody_from_committ
 async def test_a_rolled_back_claim_leaves_no_trace(stand: Stand) -> None:
     await stand.endpoint()
     await stand.accept()
-    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
-    with pytest.raises(Unavailable):
-        await stand.claim()
-    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+    async with refusing(stand.store):
+        with pytest.raises(Unavailable):
+            await stand.claim()
     await stand.mended()
     assert stand.lanes.in_flight == 0
     assert [delivery.attempt_count for delivery in await stand.claim()] == [0]
@@ -283,26 +293,22 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def held_up(stand: Stand, folder: Path) -> AsyncIterator[None]:
-    """Hold up a commit by the file's write lock, held by another connection to it: what comes now has to wait."""
-    other = sqlite3.connect(folder / "hookd.db", isolation_level=None)
-    try:
-        other.execute("BEGIN IMMEDIATE")
-        under_way = stand.store.accept(stand.draft("first"))
-        await until(lambda: not stand.store._committer._writes, "the commit is under way")
+async def crowded(stand: Stand) -> AsyncIterator[None]:
+    """Hold up a commit for as long as the block lasts: what comes in it has to wait."""
+    async with held_up(stand.store):
+        first = stand.store.accept(stand.draft("first"))
+        await under_way(stand.store)
         yield
-        assert not under_way.done()
-    finally:
-        other.close()
-    await under_way
+        assert not first.done()
+    await first
 
 
 @pytest.mark.parametrize(("count", "size"), [(DRAFTS, 1), (4, BYTES // 4)])
 @pytest.mark.usefixtures("narrow")
 async def test_so_many_drafts_wait_and_those_beyond_are_refused_at_once(
-    stand: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture, count: int, size: int
+    stand: Stand, caplog: pytest.LogCaptureFixture, count: int, size: int
 ) -> None:
-    async with held_up(stand, tmp_path):
+    async with crowded(stand):
         waiting = [stand.store.accept(stand.draft(payload=bytes(size))) for _ in range(count)]
         for _ in range(3):
             with pytest.raises(Unavailable, match="send it again later"):
@@ -319,11 +325,11 @@ async def test_a_draft_that_is_larger_than_all_that_may_wait_is_accepted(stand: 
 
 
 @pytest.mark.usefixtures("narrow")
-async def test_where_no_draft_finds_room_all_else_does(stand: Stand, tmp_path: Path) -> None:
+async def test_where_no_draft_finds_room_all_else_does(stand: Stand) -> None:
     await stand.endpoint(event_types=("purchase",))
     delivery = await stand.sent()
     await stand.accept()
-    async with held_up(stand, tmp_path):
+    async with crowded(stand):
         waiting = stand.store.accept(stand.draft("other", payload=bytes(BYTES)))
         refused = stand.store.accept(stand.draft("other"))
         stand.store.record(stand.result(delivery))

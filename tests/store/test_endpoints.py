@@ -9,17 +9,22 @@ import pytest
 from hookd.errors import Conflict, NotFound
 from hookd.model import Endpoint, EndpointState, Origin, Outcome, PreviousSecret, Status
 from hookd.store import Page
-from tests.nouns import ENDPOINT
-from tests.store.stand import DAY, SCHEDULE, SECOND, Open, Stand, encrypted, file_of, sqlite, stand_on
+from tests.nouns import ENDPOINT, NEW_KEY, OLD_KEY
+from tests.store.stand import DAY, SCHEDULE, SECOND, Open, Stand, file_of, in_a_file, stand_on
+from tests.store.test_encryption import under
 
 GONE = 410
 
 
-@pytest.fixture(params=[sqlite, encrypted], ids=lambda store: store.__name__)
-def open_in(request: pytest.FixtureRequest) -> Open:
+@pytest.fixture(params=["plain", "encrypted"])
+def keys(request: pytest.FixtureRequest) -> tuple[bytes, ...]:
     """All that is said of endpoints holds of encrypted ones."""
-    opened: Open = request.param
-    return opened
+    return (NEW_KEY, OLD_KEY) if request.param == "encrypted" else ()
+
+
+@pytest.fixture
+def open_in(open_in: Open, keys: tuple[bytes, ...]) -> Open:
+    return under(*keys, open_in=open_in)
 
 
 async def change(stand: Stand, **changes: object) -> Endpoint:
@@ -174,6 +179,7 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir())
 
 
+@in_a_file
 async def test_deleting_erases_the_secrets(stand: Stand, tmp_path: Path) -> None:
     secrets = {"secret": "whsec_find-me-if-you-can-1", "token": "find-me-if-you-can-2"}
     await stand.endpoint(**secrets, previous_secrets=(PreviousSecret("find-me-if-you-can-3", 5),))

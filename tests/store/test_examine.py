@@ -11,7 +11,14 @@ import pytest
 from hookd.errors import StartError, Unavailable
 from hookd.ids import IdFactory
 from hookd.store import Page, examine
-from tests.store.stand import Open, stand_on
+from tests.store.stand import Open, sqlite, stand_on
+
+
+@pytest.fixture
+def open_in() -> Open:
+    """What is said here is said of files."""
+    return sqlite
+
 
 PAGE = 4096
 FILL = b"\xff"

@@ -1,10 +1,7 @@
 """The storage at fault: who is refused, what is kept, and that it is written once, in order, and never blindly."""
 
 import asyncio
-import sqlite3
-import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,8 @@ from hookd.store import commit
 from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.crash.waiting import until
-from tests.store.stand import PATIENCE, Open, Stand, empty, file_of, fill, stand_on
+from tests.store.faults import held_up, under_way, without_room
+from tests.store.stand import PATIENCE, Open, Stand, file_of, in_a_file, stand_on
 
 
 class Journal:
@@ -40,34 +38,27 @@ class Journal:
             await self._tried.wait()
 
 
+async def test_what_is_kept_is_written_once_and_in_order(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "LONGEST_PAUSE", 0.01)
+    journal, names = Journal(), [f"{number}" + "x" * 100_000 for number in range(4)]
+    async with without_room(stand):
+        for name in names:
+            stand.store._committer.entrust(journal.write, name)
+            await journal.tried()
+    await stand.mended()
+    assert len(journal.calls) > len(names)
+    assert journal.calls[-1] == names
+    assert await stand.ask("SELECT pattern FROM subscriptions ORDER BY pattern") == [(name,) for name in names]
+
+
 async def traced(stand: Stand, trace: Callable[[str], object] | None) -> None:
     """Have a function told of every statement of the writer, before it is carried out."""
     await file_of(stand.store).writer.run(lambda raw: raw.set_trace_callback(trace))
 
 
-async def test_what_is_kept_is_written_once_and_in_order(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "LONGEST_PAUSE", 0.01)
-    journal, names = Journal(), [f"{number}" + "x" * 100_000 for number in range(4)]
-    await fill(stand)
-    for name in names:
-        stand.store._committer.entrust(journal.write, name)
-        await journal.tried()
-    await empty(stand)
-    await stand.mended()
-    assert len(journal.calls) > len(names)
-    assert journal.calls[-1] == names
-    assert await written(stand) == names
-
-
-async def written(stand: Stand) -> list[str]:
-    def read(raw: sqlite3.Connection) -> list[str]:
-        return [name for (name,) in raw.execute("SELECT pattern FROM subscriptions ORDER BY pattern")]
-
-    return await file_of(stand.store).reader.run(read)
-
-
+@in_a_file
 async def test_those_who_queue_behind_a_fault_are_refused_with_it(
-    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hookd.store.sqlite.BUSY_TIMEOUT", 0.1)
     begun: list[Context] = []
@@ -77,8 +68,7 @@ async def test_those_who_queue_behind_a_fault_are_refused_with_it(
         return begun[-1]
 
     monkeypatch.setattr(stand.store._committer, "_begin", begin)
-    with closing(sqlite3.connect(tmp_path / "hookd.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    async with held_up(stand.store):
         first = stand.store.accept(stand.draft())
         await until(lambda: bool(begun), "the commit begins")
         behind = [stand.store.accept(stand.draft()) for _ in range(3)]
@@ -87,25 +77,13 @@ async def test_those_who_queue_behind_a_fault_are_refused_with_it(
         assert len(begun) == 1, "they did not wait for a turn of their own"
 
 
-@asynccontextmanager
-async def slow(stand: Stand) -> AsyncIterator[None]:
-    """Let commits take as long as the block, as on a disk that hangs in fsync."""
-    done = threading.Event()
-    await traced(stand, lambda sql: done.wait(PATIENCE) if sql == "COMMIT" else None)
-    try:
-        yield
-    finally:
-        done.set()
-        await traced(stand, None)
-
-
 async def test_a_commit_that_hangs_is_a_fault_until_it_ends(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     await stand.endpoint()
     delivery = await stand.sent()
     monkeypatch.setattr(commit, "STALLED", 0.05)
-    async with slow(stand):
+    async with held_up(stand.store):
         begun = stand.store.accept(stand.draft())
-        await until(lambda: not stand.store._committer._writes, "the commit begins")
+        await under_way(stand.store)
         queued = stand.store.accept(stand.draft())
         with pytest.raises(Unavailable, match="the disk is slow, or hangs"):
             await queued
@@ -119,6 +97,7 @@ async def test_a_commit_that_hangs_is_a_fault_until_it_ends(stand: Stand, monkey
     assert await stand.statuses() == [Status.DELIVERED, Status.PENDING]
 
 
+@in_a_file
 async def test_nothing_is_written_to_a_damaged_file(open_in: Open, tmp_path: Path) -> None:
     path, journal = tmp_path / "hookd.db", Journal()
     async with stand_on(open_in, tmp_path) as stand:

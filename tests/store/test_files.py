@@ -15,7 +15,14 @@ from hookd.errors import Unavailable
 from hookd.model import Status
 from hookd.store.files import FileError
 from tests.crash.waiting import until
-from tests.store.stand import PATIENCE, Open, Stand, file_of, stand_on
+from tests.store.stand import PATIENCE, Open, Stand, file_of, sqlite, stand_on
+
+
+@pytest.fixture
+def open_in() -> Open:
+    """What is said here is said of files."""
+    return sqlite
+
 
 GONE = "was removed or replaced; restore it or restart hookd"
 

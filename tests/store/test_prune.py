@@ -20,6 +20,13 @@ from hookd.store.prune import IN_VAIN, OLDEST, Found, Removal, Walk, look
 from tests.store.comparison import MEMORY
 from tests.store.stand import DAY, NOW, SECOND, Open, Stand, file_of, sqlite, stand_on
 
+
+@pytest.fixture
+def open_in() -> Open:
+    """What is said here is said of files."""
+    return sqlite
+
+
 RETENTION = 7 * DAY
 COUNT = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM outbox), (SELECT count(*) FROM attempts)"
 WAITING = (Status.PENDING, Status.SENDING)

@@ -10,7 +10,8 @@ from hookd.errors import NotFound, Unavailable
 from hookd.model import Rejection
 from hookd.store import Page, upkeep
 from hookd.store.rejections import AT_ONCE
-from tests.store.stand import DAY, NOW, Stand, empty, file_of, fill
+from tests.store.faults import empty, fill
+from tests.store.stand import DAY, NOW, Stand, file_of, in_a_file
 
 REJECTION = Rejection(
     id="rej_1",
@@ -76,6 +77,7 @@ async def test_what_is_old_goes_in_steps(stand: Stand) -> None:
     assert len(stand.commits) - before == 3, "there is nothing to commit"
 
 
+@in_a_file
 async def test_the_command_prunes_them_too(stand: Stand) -> None:
     for number in range(AT_ONCE + 2):
         await stand.store.keep_rejection(numbered(number, received_at=NOW + number // AT_ONCE), MANY)
@@ -84,6 +86,7 @@ async def test_the_command_prunes_them_too(stand: Stand) -> None:
     assert await ids(stand) == [f"rej_{AT_ONCE + 1:04}", f"rej_{AT_ONCE:04}"]
 
 
+@in_a_file
 async def test_a_full_disk_keeps_none_and_stops_nothing(stand: Stand) -> None:
     await fill(stand)
     with pytest.raises(Unavailable):

@@ -22,6 +22,13 @@ from hookd.store.vault import PLAIN
 from tests.nouns import ENDPOINT
 from tests.store.stand import Open, Stand, file_of, sqlite, stand_on
 
+
+@pytest.fixture
+def open_in() -> Open:
+    """What is said here is said of files."""
+    return sqlite
+
+
 FILES = (
     *("accept", "claim", "deliveries", "endpoints", "events", "order"),
     *("prune", "published", "record", "rejections", "replay"),
