@@ -65,8 +65,8 @@ async def watching(stand: Stand) -> AsyncIterator[Metrics]:
 async def pair(address: str) -> AsyncIterator[tuple[Stand, Stand]]:
     """Let two processes share the database, each with half of the lanes: the one that picks up, and the other."""
     async with process(address) as first, process(address) as second:
-        await first.recover()
-        await second.recover()
+        await first.store.recover({})
+        await second.store.recover({})
         await until(lambda: len(member(first).slots) == len(member(second).slots), "the lanes are shared out")
         leader, other = sorted((first, second), key=lambda stand: not member(stand).leads)
         yield leader, other
@@ -259,7 +259,7 @@ async def test_of_several_processes_one_picks_it_up(
     async with AsyncExitStack() as stack:
         stands = [await stack.enter_async_context(process(postgres)) for _ in range(3)]
         for stand in stands:
-            await stand.recover()
+            await stand.store.recover({})
         counted = [await stack.enter_async_context(watching(stand)) for stand in stands]
         await until_answered(lambda: nothing_waits(application), "it is picked up")
         made += [await application.publish() for _ in range(99)]
