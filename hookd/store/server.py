@@ -75,6 +75,7 @@ class Server:
         self._member = member
         self._sessions = sessions
         self._options: dict[str, Any] = {"statement_cache_size": 0}
+        self._settings = {} if sessions else SETTINGS
         if sessions:
             self._options = {
                 "statement_cache_size": 1000,
@@ -94,7 +95,7 @@ class Server:
         Without sessions of their own, as behind PgBouncer, statements can't be prepared for later.
         """
         try:
-            return await asyncpg.connect(
+            connection: Connection = await asyncpg.connect(
                 self._address,
                 timeout=CONNECTING,
                 command_timeout=ANSWERING,
@@ -102,6 +103,7 @@ class Server:
             )
         except (*FAULTS, postgres.PostgresError, ValueError) as error:  # the last where an option of the URL is wrong
             raise fault(error) from error
+        return connection
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
