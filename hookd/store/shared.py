@@ -146,6 +146,7 @@ class SharedStore(Store):
     def _take_in(self, found: cluster.Balance) -> None:
         """Know whose lanes are whose, and say who has died."""
         self._member.owners = found.owners
+        self._news.follow()
         for buried in found.buried:
             log.warning("took over from a process that died", extra={"fields": {"process": buried.name}})
             recover.tell(buried.left)
@@ -181,11 +182,8 @@ class SharedStore(Store):
         if self._member.number is None or self.fault is not None:
             return  # then they have them once the lease has expired
         with suppress(StorageError):
-            await self._database.transact(
-                self._begin, lambda context: cluster.leave(context, self._member), proof=False
-            )
-            if self._news is not None:
-                await self._news.tell_all()
+            await self._database.transact(self._begin, partial(cluster.leave, member=self._member), proof=False)
+            await self._news.tell_all()
 
     # What is due.
 
