@@ -156,6 +156,10 @@ class Client:
         """Answer a request that was refused, and why."""
         return self._ask("GET", f"rejections/{_segment(rejection_id)}", Rejection)
 
+    def accept(self, rejection_id: str) -> Receipt:
+        """Let in a request that was refused, once it verifies."""
+        return self._ask("POST", f"rejections/{_segment(rejection_id)}/accept", Receipt, b"")
+
     def deliveries(self, *, page: int = PAGE, **filters: str | None) -> Iterator[Delivery]:
         """Answer the deliveries that the API's filters let through, newest first, page after page as they are used."""
         asked = {"limit": str(page)} | {name: value for name, value in filters.items() if value is not None}

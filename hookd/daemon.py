@@ -28,7 +28,7 @@ from hookd.model import Clock, Handler, wall_clock
 from hookd.policy.networks import all_networks
 from hookd.receive import Receiver
 from hookd.rejections import Rejections
-from hookd.store import Store, Vault, open_store, share
+from hookd.store import ServerClock, Store, Vault, open_store, share
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
 from hookd.web.connections import Connections
@@ -59,7 +59,8 @@ class Daemon:
     def __init__(self, settings: Settings, path: Path | None) -> None:
         self._started = self._settings = settings
         self._path = path
-        self._clock: Clock = wall_clock
+        self._server_clock = ServerClock(wall_clock)
+        self._clock: Clock = wall_clock if settings.store.server is None else self._server_clock
         self._rng = random.Random(os.urandom(16))  # noqa: S311 - ids and jitter; secrets come from os.urandom
         self._ids = self._fresh_ids()
         self._metrics = Metrics()
@@ -84,10 +85,10 @@ class Daemon:
 
     def _open_store(self) -> AbstractAsyncContextManager[Store]:
         store = self._settings.store
-        told = (self._clock, self._fresh_ids(), store.dedupe, Vault(store.keys, os.urandom))
+        told = (self._fresh_ids(), store.dedupe, Vault(store.keys, os.urandom))
         if store.server is None:
-            return open_store(Path(store.place), *told)
-        return share(store.server, *told, lease=store.lease, listens=store.listen)
+            return open_store(Path(store.place), self._clock, *told)
+        return share(store.server, self._server_clock, *told, lease=store.lease, listens=store.listen)
 
     def _fresh_ids(self) -> IdFactory:
         return IdFactory(self._clock, self._rng)
@@ -146,15 +147,21 @@ class Daemon:
             try:
                 await self._recover()
                 loops.create_task(self._deliverer.run(), name="deliver")
+                picking_up = loops.create_task(self._acceptor.watch(self._sources), name="pick up")
+                upkeep.append(picking_up)
                 upkeep.append(loops.create_task(self._deliverer.watch(), name="watch"))
                 upkeep.append(loops.create_task(self._reloading(), name="reload"))
                 async with self._serving():
                     await self._greet()
                     await self._stop.wait()
                     log.info("stopping: nothing new is taken in, and what is in flight ends first")
+                    picking_up.cancel()
                     await self._deliverer.drain(self._settings.server.drain / 1000)
             finally:
                 await self._wind_down(upkeep)
+
+    def _sources(self) -> frozenset[str]:
+        return self._box.site.source_names
 
     async def _recover(self) -> None:
         """Take up what the last run left; StartError where the store can't be written."""

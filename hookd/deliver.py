@@ -128,12 +128,13 @@ class Deliverer:
             self._lanes.set_due(lane, self._clock() + int(seconds * 1000))
 
     async def watch(self) -> None:
-        """Look, every now and then, whether another process has written the store, or a lane was forgotten."""
+        """Look, every now and then, whether another process has written the store, or something was forgotten."""
         while True:
             with suppress(Unavailable):  # it says so in its own log, and at /readyz
                 await self._store.notice()
             if self._lanes.revive(self._clock()):
                 self._wake.set()
+            self._go_ahead()
             await asyncio.sleep(POLL)
 
     def note(self, committed: Committed) -> None:
@@ -226,6 +227,12 @@ class Deliverer:
         following = self._ahead.following(lane)
         if following is not None:
             self._spawn(following)
+
+    def _go_ahead(self) -> None:
+        """Begin what was claimed and has room, but had to wait while another process might have taken it over."""
+        for lane in self._ahead.lanes:
+            while (following := self._ahead.following(lane)) is not None:
+                self._spawn(following)
 
     def _put_back(self, lane: str) -> None:
         """Put back what was claimed ahead: its endpoint has changed, it was cancelled, or its place is wanted."""

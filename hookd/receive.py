@@ -20,7 +20,7 @@ from hookd.model import Clock, Field, Rejection, Source
 from hookd.parse import parse
 from hookd.policy.filter import Subject, passes
 from hookd.rejections import UNREADABLE, Rejections, hindrance
-from hookd.signing import SCHEMES, WHENEVER, Headers, Scheme, Verified, collect, explain, find, scheme
+from hookd.signing import SCHEMES, VERIFIES, WHENEVER, Headers, Scheme, Verified, collect, explain, find, scheme
 from hookd.store import Accepted
 from hookd.text import one_line
 
@@ -154,6 +154,8 @@ class Receiver:
         else:
             async with self._explaining:  # one at a time, and beside the event loop: it takes a while
                 text = await asyncio.to_thread(_explained, source, rejection, others, former, schemes)
+        if text == VERIFIES and rejection.event is None:
+            text += f" To let it in: hookd retry {rejection.id}."
         return text if obstacle is None else f"{text} It can't be accepted by hand."
 
     def count(self, source: Source, result: str) -> None:

@@ -151,6 +151,19 @@ async def test_an_event_is_delivered_as_soon_as_it_is_on_disk(tmp_path: Path) ->
         assert it.stand.lanes.in_flight == it.metrics.attempts_in_flight == 0
 
 
+async def test_what_was_claimed_while_others_might_have_had_it_is_sent_once_they_have_not(tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(tmp_path) as it:
+        await it.stand.endpoint(url=receiver.url())
+        it.stand.lanes.holds = lambda: False
+        await it.stand.accept()
+        assert await it.stand.statuses() == [Status.SENDING]
+        it.stand.lanes.holds = lambda: True
+        watching = asyncio.create_task(it.deliverer.watch())
+        await it.reach(Status.DELIVERED)
+        watching.cancel()
+        assert len(receiver.requests) == 1
+
+
 async def test_an_endpoint_gets_as_many_at_once_as_it_allows(tmp_path: Path) -> None:
     gate = Gate()
     async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:

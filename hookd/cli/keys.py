@@ -6,7 +6,7 @@ import os
 import random
 import re
 import secrets as randomness
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,7 @@ from hookd.errors import HookdError, SignatureError
 from hookd.ids import IdFactory
 from hookd.model import Scope, wall_clock
 from hookd.signing import SCHEMES, Scheme
+from hookd.text import printable
 from hookd.units import parse_duration
 
 LONGEST_TENANT = 128
@@ -35,33 +36,46 @@ class Secret(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Fetch the secret from where the argument says."""
         if value.startswith("@"):
-            return self._from_file(Path(value[1:]), param, ctx)
+            try:
+                return _text_of(Path(value[1:])).rstrip("\r\n")
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
         if not value.startswith("env:"):
             return value
         name = value.removeprefix("env:")
         secret = os.environ.get(name)
         return secret if secret is not None else self.fail(f"the environment has no {name}", param, ctx)
 
-    def _from_file(self, path: Path, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return path.read_text("utf-8").rstrip("\r\n")
-        except OSError as error:
-            self.fail(f"can't read {path}: {error.strerror}", param, ctx)
-        except UnicodeDecodeError:
-            self.fail(f"can't read {path}: it is not text", param, ctx)
+
+def _text_of(path: Path) -> str:
+    """Answer what is in a file; ValueError says why it can't be read."""
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"can't read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"can't read {path}: it is not text") from None
 
 
-class Header(click.ParamType[tuple[str, str]]):
-    """A header as curl takes it: `Name: value`."""
+class Header(click.ParamType[list[tuple[str, str]]]):
+    """A header as curl takes it: `Name: value`, several such lines, or `@FILE` with them."""
 
     name = "header"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Part the name from the value."""
-        name, colon, text = value.partition(":")
-        if not colon or not name.strip():
-            self.fail("expected 'Name: value'", param, ctx)
-        return name.strip(), text.strip(" \t")
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[tuple[str, str]]:
+        """Part the names from the values."""
+        try:
+            text = _text_of(Path(value[1:])) if value.startswith("@") else value
+            return [_header(line.removesuffix("\r")) for line in text.split("\n") if line.strip()] or [_header("")]
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, text = line.partition(":")
+    if not colon or not name.strip():
+        raise ValueError("expected 'Name: value', one a line")
+    return name.strip(), text.strip(" \t")
 
 
 class Duration(click.ParamType[int]):
@@ -162,18 +176,22 @@ def sign(
     type=Header(),
     multiple=True,
     required=True,
-    help="A header of the request; once for each.",
+    help="A header of the request, once for each; or @FILE with one a line.",
 )
 @_now
 @click.option("--tolerance", metavar="DURATION", type=Duration(), help="How old or new it may be: 5m.")
 @_url
 @_body
 @configuration.option
-@click.option("--explain", is_flag=True, help="Try what usually goes wrong, and say what fits and what to do.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Try what usually goes wrong, the secrets of other sources too, and say what fits and what to do.",
+)
 def verify(
     scheme: str,
     secrets: Sequence[str],
-    headers: Sequence[tuple[str, str]],
+    headers: Sequence[Sequence[tuple[str, str]]],
     now: int | None,
     tolerance: int | None,
     url: str | None,
@@ -187,12 +205,16 @@ def verify(
         raise click.UsageError(f"the scheme {scheme} has no timestamp; leave out --tolerance")
     at = wall_clock() if now is None else now * 1000
     raw = body.read()
+    pairs = [pair for each in headers for pair in each]
     try:
-        verified = row.verify(secrets, headers, raw, at, tolerance, url=url)
+        verified = row.verify(secrets, pairs, raw, at, tolerance, url=url)
     except SignatureError as error:
         why = f"{error.reason}: {error}"
         if explain:
-            why += ". " + signing.explain(row, secrets, headers, raw, at, tolerance, url=url)
+            others, schemes = _known(config)
+            why += ". " + signing.explain(
+                row, secrets, pairs, raw, at, tolerance, url=url, others=others, schemes=schemes
+            )
         raise HookdError(why) from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -200,6 +222,16 @@ def verify(
         click.echo(verified.id)
     else:
         click.echo(f"hookd: authentic; it has no id where the scheme {scheme} looks for one", err=True)
+
+
+def _known(config: Path | None) -> tuple[dict[str, Sequence[str]], Mapping[str, Scheme]]:
+    """Answer the secrets of the configured sources, by name, and the schemes; a line says where it can't be read."""
+    try:
+        known = configuration.effective(config)[0]
+    except HookdError as error:
+        click.echo(f"hookd: the secrets of the configuration are not tried: {printable(str(error))}", err=True)
+        return {}, SCHEMES
+    return {source.name: source.secrets for source in known.sources}, known.schemes
 
 
 def _row(name: str, url: str | None, config: Path | None) -> Scheme:

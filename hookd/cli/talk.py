@@ -17,7 +17,7 @@ import click
 
 from hookd.cli.keys import Duration
 from hookd.cli.story import counted, delivery_line, of_event, of_rejection
-from hookd.client import PAGE, AnswerError, Client, Delivery, NoAnswerError, connect
+from hookd.client import PAGE, AnswerError, Client, Delivery, NoAnswerError, Receipt, connect
 from hookd.errors import HookdError
 from hookd.model import Status
 from hookd.text import printable
@@ -114,12 +114,16 @@ def send(  # one parameter for each option
     receipt = daemon.publish(
         event_type, data, id=event_id, tenant=tenant, ordering_key=ordering_key, endpoints=endpoints or None
     )
-    _say(printable(f"{receipt.id}  {counted(receipt.deliveries, 'delivery', 'deliveries')}"))
-    if receipt.note is not None:
-        _say(printable(receipt.note))
+    _say_accepted(receipt)
     if wait and receipt.deliveries:
         return 0 if _all_delivered(daemon, receipt.id, timeout) else 1
     return 0
+
+
+def _say_accepted(receipt: Receipt) -> None:
+    _say(printable(f"{receipt.id}  {counted(receipt.deliveries, 'delivery', 'deliveries')}"))
+    if receipt.note is not None:
+        _say(printable(receipt.note))
 
 
 def _all_delivered(daemon: Client, event_id: str, timeout: int) -> bool:
@@ -227,7 +231,9 @@ def _story(daemon: Client, identity: str) -> Iterable[str]:
         return of_event(daemon.event(delivery.event), [delivery])
     if identity.startswith("rej_") and (rejection := _found(daemon.rejection, identity)) is not None:
         return of_rejection(rejection)
-    event = daemon.event(identity)
+    event = _found(daemon.event, identity)
+    if event is None:
+        raise HookdError(f"there is no event, delivery or rejection {identity}, or it is not kept any more")
     return of_event(event, [daemon.delivery(each.id) for each in reversed(event.deliveries)])
 
 
@@ -242,7 +248,8 @@ def _found(ask: Callable[[str], T], identity: str) -> T | None:
 
 
 @click.command(
-    short_help="Make deliveries due again.", epilog="\b\nExample:\n  hookd retry --endpoint ep_01jd2m… --status failed"
+    short_help="Make deliveries due again, or let in a rejection.",
+    epilog="\b\nExample:\n  hookd retry --endpoint ep_01jd2m… --status failed",
 )
 @click.argument("delivery_id", metavar="[ID]", required=False)
 @click.option("--endpoint", metavar="EP", help="All of this endpoint that failed or were cancelled.")
@@ -252,17 +259,30 @@ def _found(ask: Callable[[str], T], identity: str) -> T | None:
     help="All of this status; delivered or pending ones of one endpoint alone.",
 )
 def retry(delivery_id: str | None, endpoint: str | None, status: str | None) -> int:
-    """Put one delivery, or all that --endpoint and --status ask for, back at the start of its schedule, due now."""
+    """Put one delivery, or all that --endpoint and --status ask for, back at the start of its schedule, due now.
+
+    A request that a source refused (rej_…) is verified again by the source's present secrets, whatever its age, and let
+    in.
+    """
     asked = endpoint is not None or status is not None
     if asked == (delivery_id is not None):
-        raise click.UsageError("expected either the ID of a delivery, or --endpoint EP, --status STATUS or both")
+        raise click.UsageError(
+            "expected either the ID of a delivery or a rejection, or --endpoint EP, --status STATUS or both"
+        )
     if endpoint is None and status is not None and status not in RETRIED_UNLESS_TOLD:
         raise click.UsageError(f"--status {status} is for one endpoint at a time: add --endpoint EP")
     daemon = _daemon()
     if delivery_id is not None:
-        _say(delivery_line(daemon.retry(delivery_id)))
+        _retry_one(daemon, delivery_id)
         return 0
     return _retry_all(daemon, endpoint, RETRIED_UNLESS_TOLD if status is None else (Status(status),))
+
+
+def _retry_one(daemon: Client, identity: str) -> None:
+    if identity.startswith("rej_"):
+        _say_accepted(daemon.accept(identity))
+    else:
+        _say(delivery_line(daemon.retry(identity)))
 
 
 def _retry_all(daemon: Client, endpoint: str | None, statuses: Iterable[Status]) -> int:

@@ -12,6 +12,7 @@ from hookd.config import words
 from hookd.config.kinds import Kind, choice, duration, kind, quoted, text
 from hookd.model import Field as Place
 from hookd.signing import SCHEMES, TOLERANCE, Scheme, Stamp, ways
+from hookd.signing.content import NOTHING, Content
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -102,14 +103,13 @@ class SchemeTable:
 
     def noun(self, name: str) -> Scheme:
         """Answer the scheme."""
-        signed = b"" if self.algorithm == "token" else _template(self._signed)
         stamp = self.timestamp
         return Scheme(
             name=name,
             header=self.header,
             separator=self.separator,
             key=ways.keys(self.algorithm, self.secret or "text", self.encoding or "hex", self.prefix.encode("ascii")),
-            signed=signed,
+            signed=NOTHING if self.algorithm == "token" else Content(self._signed),
             id=self.id,
             type=self.type,
             timestamp=None if stamp is None else Stamp(stamp.place, stamp.name, self.unit or "s"),
@@ -182,11 +182,6 @@ class SchemeTable:
 def _is_template(signed: str) -> bool:
     found = _FIELD.findall(signed)
     return len(set(found)) == len(found) and "{" not in _FIELD.sub("", signed) and "}" not in _FIELD.sub("", signed)
-
-
-def _template(signed: str) -> bytes:
-    """Write what is signed as a scheme has it."""
-    return _FIELD.sub(r"%(\1)b", signed.replace("%", "%%")).encode()
 
 
 def check_name(name: str) -> None:

@@ -5,8 +5,9 @@ Only raw bytes are hashed, every comparison is in constant time, and a refusal t
 
 from hookd.signing.addresses import is_address
 from hookd.signing.ed25519 import public_of
-from hookd.signing.explain import WHENEVER, explain
+from hookd.signing.explain import VERIFIES, explain
 from hookd.signing.fields import find
+from hookd.signing.guesses import WHENEVER
 from hookd.signing.headers import Headers, collect
 from hookd.signing.keys import generate_secret
 from hookd.signing.proof import shared_keys
@@ -18,6 +19,7 @@ __all__ = [
     "SCHEMES",
     "TOKEN",
     "TOLERANCE",
+    "VERIFIES",
     "WHENEVER",
     "Headers",
     "Reason",

@@ -1,9 +1,16 @@
 """What a body may have been before something changed it on its way: the usual rewritings, undone."""
 
+import base64
+import binascii
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import product
 from typing import Final
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+
+import msgspec
 
 LONGEST: Final = 1024 * 1024
 """Bytes of a body that is written anew; a longer one takes too long."""
@@ -11,6 +18,13 @@ LONGEST: Final = 1024 * 1024
 MOST_INDENTED: Final = 2 * LONGEST
 """Characters of a body that is indented, since one that is nested deeply can grow to thousands of its length."""
 
+LONGEST_FORM: Final = 256 * 1024
+"""Bytes of a form that is written anew: undoing its escapes takes eighty times its memory."""
+
+MOST_FIELDS: Final = 1000
+"""Fields of such a form."""
+
+_GZIP: Final = zlib.MAX_WBITS + 16
 _BOM: Final = b"\xef\xbb\xbf"
 _LAYOUTS: Final[tuple[tuple[str, int | str | None, tuple[str, str]], ...]] = (
     ("without spaces", None, (",", ":")),
@@ -24,7 +38,8 @@ _LAYOUTS: Final[tuple[tuple[str, int | str | None, tuple[str, str]], ...]] = (
 def former_bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Answer what a body may have been, each once, and in words how that differs; a few dozen at the most."""
     seen = {body}
-    for words, other in (*_trimmed(body), *_written_anew(body), *_decoded_otherwise(body), ("empty", b"")):
+    changes = (_trimmed, _written_anew, _decoded_otherwise, _unpacked, _as_form)
+    for words, other in (*(each for change in changes for each in change(body)), ("empty", b"")):
         if other not in seen:
             seen.add(other)
             yield words, other
@@ -86,3 +101,35 @@ def _decoded_otherwise(body: bytes) -> Iterator[tuple[str, bytes]]:
         yield "read as UTF-8 and written as Latin-1", body.decode().encode("latin-1")
     except UnicodeError:
         return
+
+
+def _unpacked(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Undo what a gateway does that passes a body on inside another text."""
+    if len(body) > LONGEST:
+        return
+    unpacker = zlib.decompressobj(_GZIP)
+    with suppress(zlib.error):
+        unpacked = unpacker.decompress(body, LONGEST)
+        if unpacker.eof:  # neither cut off nor too long
+            yield "unpacked by gzip", unpacked
+    with suppress(binascii.Error):
+        yield "decoded from base64", base64.b64decode(body.strip(), validate=True)
+    with suppress(ValueError):
+        yield "taken out of the JSON string that it came in", msgspec.json.decode(body, type=str).encode()
+
+
+def _as_form(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Write a form anew that was read and written otherwise, or passed on as JSON."""
+    fields = list(_fields(body)) if len(body) <= LONGEST_FORM else []
+    if 0 < len(fields) <= MOST_FIELDS:
+        for spaces, write in (("plus signs", quote_plus), ("%20", quote)):
+            yield f"as a form with its spaces as {spaces}", urlencode(fields, quote_via=write).encode()
+
+
+def _fields(body: bytes) -> Iterable[tuple[str, str]]:
+    """Answer the fields of a form, or of the JSON object that was made of one; none where it is neither."""
+    with suppress(ValueError):
+        return parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=MOST_FIELDS)
+    with suppress(ValueError):
+        return msgspec.json.decode(body, type=dict[str, str]).items()
+    return ()

@@ -13,7 +13,7 @@ import http_sf
 
 from hookd.errors import SignatureError
 from hookd.signing.ed25519 import Ed25519Key
-from hookd.signing.fields import Fields
+from hookd.signing.fields import pick
 from hookd.signing.headers import Collected
 from hookd.signing.proof import Key, base64
 from hookd.signing.reason import Reason
@@ -74,6 +74,9 @@ class MessageSignatures(Scheme):
         """Where a request says when it was sent, for people."""
         return f'"created" in {INPUT}'
 
+    def _wanted(self) -> None:
+        """A signature may cover any header."""
+
     def reads(self, headers: Collected) -> frozenset[str]:
         """Name the headers, in lower case, that a request may be judged by, or named: those that it covers, too."""
         try:
@@ -114,7 +117,7 @@ class MessageSignatures(Scheme):
 
     def judge(
         self,
-        secrets: Sequence[str],
+        keys: Sequence[Key],
         headers: Collected,
         body: bytes,
         now: int,
@@ -123,8 +126,7 @@ class MessageSignatures(Scheme):
         method: str,
     ) -> Verified:
         """Look for one good signature; without any, say what is wrong with the first."""
-        request, keys = _Request(method, url, headers), [self.key(secret) for secret in secrets]
-        refusals = []
+        request, refusals = _Request(method, url, headers), []
         for signature in _signatures(headers, self.header):
             try:
                 self._check(signature, keys, request, now, self.tolerance if tolerance is None else tolerance)
@@ -163,11 +165,11 @@ class MessageSignatures(Scheme):
             raise SignatureError(Reason.TIMESTAMP_TOO_OLD, f"the signature expired {now // 1000 - expires} s ago")
 
     def _verified(self, signature: Signature, headers: Collected, body: bytes) -> Verified:
-        fields = Fields(headers, body)
+        told = self._told.read(body)
         is_signed = self.id is not None and (self.id.name, {}) in signature.components
         return Verified(
-            id=fields.find(self.id) if is_signed else None,
-            type=fields.find(self.type),
+            id=pick(self.id, headers, told) if is_signed else None,
+            type=pick(self.type, headers, told),
             timestamp=signature.parameters["created"],
             body=body,
         )

@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import Struct
 
 from hookd.errors import SignatureError
 from hookd.model import Field
-from hookd.signing.fields import Fields
+from hookd.signing.content import NOTHING, Content
+from hookd.signing.fields import BodyReader, body_reader, pick
 from hookd.signing.headers import Collected, Headers, collect, only
-from hookd.signing.proof import MakeKey
+from hookd.signing.proof import Key, MakeKey
 from hookd.signing.reason import Reason
 
 UNITS: Final[Mapping[str, int]] = {"s": 1000, "ms": 1}
@@ -20,16 +20,10 @@ UNITS: Final[Mapping[str, int]] = {"s": 1000, "ms": 1}
 
 TOLERANCE: Final = 300_000
 """How far a timestamp may be from now where nothing else is usual, in milliseconds: Standard Webhooks' five minutes."""
-BODY: Final = b"%(body)b"
-URL: Final = b"%(url)b"
-ID: Final = b"%(id)b"
-SPELT: Final[Mapping[str, str]] = {".": "a dot", ":": "a colon"}
-VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F)))
 
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 """A timestamp, without zeros before it: with those, the end of what stands before it could be taken off."""
-_IN_TEMPLATE: Final = re.compile(rb"%\([a-z]+\)b")
 
 
 class Verified(Struct, frozen=True):
@@ -52,6 +46,11 @@ class Stamp:
     unit: str = "s"
     """`s` or `ms` since 1970."""
 
+    @property
+    def in_body(self) -> Field | None:
+        """The field of the body that says it."""
+        return Field("body", self.name) if self.place == "body" else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme:
@@ -67,8 +66,8 @@ class Scheme:
     """What stands between several entries in that header; None where it carries one proof alone."""
     key: MakeKey
     """Makes the key from a secret; ValueError where it is not one of this scheme."""
-    signed: bytes = b""
-    """The signed content, over `id`, `timestamp`, `url` and `body`; empty where nothing is signed."""
+    signed: Content = NOTHING
+    """What is signed."""
     id: Field | None = None
     """Where a request names itself, so that a repetition is known as one."""
     type: Field | None = None
@@ -78,11 +77,20 @@ class Scheme:
     tolerance: int = TOLERANCE
     """How far the timestamp may be from now, in the past and in the future, in milliseconds."""
     otherwise: "Scheme | None" = None
-    """What a request without `header` is judged by: the same, under other names."""
+    """What a request without `header` is judged by: the same, by the same keys, under other names."""
     handshake: str | None = None
     """What the sender asks before it sends, by the name of the answer in hookd.handshake."""
     silent: bool = False
     """Whether the sender expects an answer without a body."""
+    wanted: frozenset[str] | None = field(init=False, repr=False, compare=False)
+    """The headers, in lower case, that any request may be judged by, or named; None where each says so itself."""
+    _told: BodyReader = field(init=False, repr=False, compare=False)
+    """Reads what a body says of itself."""
+
+    def __post_init__(self) -> None:
+        stamp = self.timestamp.in_body if self.timestamp is not None else None
+        object.__setattr__(self, "wanted", self._wanted())
+        object.__setattr__(self, "_told", body_reader(self.id, self.type, stamp))
 
     @property
     def several(self) -> bool:
@@ -92,12 +100,12 @@ class Scheme:
     @property
     def signs_url(self) -> bool:
         """Whether the address is part of what is signed, and has to be known."""
-        return URL in self.signed
+        return self.signed.has_url
 
     @property
     def signs_id(self) -> bool:
         """Whether the id that a request names itself by is part of what is signed."""
-        return self.id is not None and (ID in self.signed or (self.id.place == "body" and bool(self.signed)))
+        return self.id is not None and (self.signed.has_id or (self.id.place == "body" and bool(self.signed)))
 
     @property
     def names(self) -> frozenset[str]:
@@ -109,7 +117,7 @@ class Scheme:
     @property
     def needed(self) -> tuple[str, ...]:
         """The headers without which no request can be verified, the one with the proof first."""
-        signed_id = (self.id.name,) if self.id is not None and ID in self.signed else ()
+        signed_id = (self.id.name,) if self.id is not None and self.signed.has_id else ()
         stamp = (self.timestamp.name,) if self.timestamp is not None and self.timestamp.place == "header" else ()
         return (self.header, *signed_id, *stamp)
 
@@ -128,9 +136,9 @@ class Scheme:
             return self
         return other
 
-    def reads(self, headers: Collected) -> frozenset[str]:  # noqa: ARG002 - what others need
+    def reads(self, headers: Collected) -> frozenset[str]:
         """Name the headers, in lower case, that a request may be judged by, or named."""
-        return self.names if self.otherwise is None else self.names | self.otherwise.names
+        return frozenset(headers) if self.wanted is None else self.wanted
 
     def address(self, url: str, body: bytes, content_type: str) -> str:  # noqa: ARG002 - what others need
         """Answer where a request to `url` is sent and what it signs, which is the same unless a scheme adds to it."""
@@ -159,7 +167,7 @@ class Scheme:
 
         A ValueError tells of an id, a type or a secret that can't be used, or of none, or of a missing `url`.
         """
-        if not secrets or (url is None and URL in self.signed):
+        if not secrets or (url is None and self.signed.has_url):
             raise self._missing(secrets)
         headers = self._names(event_id, event_type)
         stamp, entries = "", []
@@ -196,17 +204,16 @@ class Scheme:
         """
         if not secrets:
             raise SignatureError(Reason.NO_SECRET, f"no secret to verify with, for the scheme {self.name}")
-        if url is None and URL in self.signed:
+        if url is None and self.signed.has_url:
             raise self._missing(secrets)
-        for secret in secrets:
-            self.key(secret)  # which is kept: a secret that can't be used is told of first, whatever came
-        collected = collect(headers)
+        keys = list(map(self.key, secrets))  # a secret that can't be used is told of first, whatever came
+        collected = collect(headers, self.wanted)
         row = self if self.otherwise is None else self.form(collected)
-        return row.judge(secrets, collected, body, now, tolerance, url or "", method)
+        return row.judge(keys, collected, body, now, tolerance, url or "", method)
 
     def judge(
         self,
-        secrets: Sequence[str],
+        keys: Sequence[Key],
         headers: Collected,
         body: bytes,
         now: int,
@@ -216,26 +223,26 @@ class Scheme:
     ) -> Verified:
         """Verify a request, its headers collected; the signature first, and then its age."""
         entries = self._entries(headers)
-        fields = Fields(headers, body)
         event_id = self._signed_id(headers)
         stamp = self._stamp(entries, headers)
         contents = self._contents(event_id or "", stamp or "", body, url)
         good = False
-        for secret in secrets:
+        for key in keys:
             for content in contents:
-                good |= self.key(secret).fits(content, entries)  # each, always
+                good |= key.fits(content, entries)  # each, always
         if not good:
-            self._expect_prefix(secrets, entries)
-            raise self._mismatch(len(secrets))
+            self._expect_prefix(keys, entries)
+            raise self._mismatch(len(keys))
+        told = self._told.read(body)
         sent_at = None
         if self.timestamp is not None:
-            sent_at = int(stamp or self._stamp_in_body(fields)) * UNITS[self.timestamp.unit]
+            sent_at = int(stamp or self._stamp_in_body(told)) * UNITS[self.timestamp.unit]
             limit = self.tolerance if tolerance is None else tolerance
             if abs(now - sent_at) > limit:
                 raise too_far(now - sent_at, limit)
         return Verified(
-            id=fields.find(self.id) if event_id is None else event_id,
-            type=fields.find(self.type),
+            id=pick(self.id, headers, told) if event_id is None else event_id,
+            type=pick(self.type, headers, told),
             timestamp=sent_at // 1000 if sent_at is not None else None,
             body=body,
         )
@@ -260,6 +267,9 @@ class Scheme:
         is_entry = self.timestamp is not None and self.timestamp.place == "entry"
         return f"{self.timestamp.name}{stamp}{self.separator}{proof}" if self.timestamp and is_entry else proof
 
+    def _wanted(self) -> frozenset[str] | None:
+        return self.names if self.otherwise is None else self.names | self.otherwise.names
+
     def _missing(self, secrets: Sequence[str]) -> ValueError:
         if not secrets:
             return ValueError(f"no secret to sign with, for the scheme {self.name}")
@@ -269,8 +279,8 @@ class Scheme:
         """Answer the headers that name the event, where the scheme has such."""
         headers: dict[str, str] = {}
         if self.id is not None and self.id.place == "header":
-            if (_ids(self.signed) or _VISIBLE).fullmatch(event_id) is None:
-                raise ValueError(f"expected an id of visible ASCII characters, at least one{_without(self.signed)}")
+            if self.signed.ids.fullmatch(event_id) is None:
+                raise ValueError(f"expected an id of visible ASCII characters, at least one{self.signed.without}")
             headers[self.id.name] = event_id
         if event_type is not None and self.type is not None and self.type.place == "header":
             if _VISIBLE.fullmatch(event_type) is None:
@@ -284,21 +294,15 @@ class Scheme:
 
     def _contents(self, event_id: str, stamp: str, body: bytes, url: str) -> Sequence[bytes]:
         """Answer what may have been signed, the likeliest first; what hookd signs is that one."""
-        if self.signed == BODY:
-            return (body,)
-        parts = {b"id": event_id.encode(), b"timestamp": stamp.encode(), b"body": body}
-        if url:
-            parts[b"url"] = url.encode("utf-8", "surrogatepass")
-        return (self.signed % parts,)
+        return (self.signed.of(event_id, stamp, url, body),)
 
     def _signed_id(self, headers: Collected) -> str | None:
         """Answer the id where it is part of what is signed; any other is read once the request can be trusted."""
-        ids = _ids(self.signed) if self.id is not None else None
-        if self.id is None or ids is None:
+        if self.id is None or not self.signed.has_id:
             return None
         event_id = only(headers, self.id.name)
-        if ids.fullmatch(event_id) is None:
-            detail = f"{self.id.name} is not of visible ASCII characters{_without(self.signed)}"
+        if self.signed.ids.fullmatch(event_id) is None:
+            detail = f"{self.id.name} is not of visible ASCII characters{self.signed.without}"
             raise SignatureError(Reason.MALFORMED_HEADER, detail)
         return event_id
 
@@ -316,30 +320,30 @@ class Scheme:
         beginning = name.encode()
         found = [entry for entry in entries if entry.startswith(beginning)]
         if len(found) != 1:
-            raise SignatureError(Reason.MALFORMED_HEADER, f"{self.header} has {len(found)} of {name}, expected one")
+            raise SignatureError(
+                Reason.MALFORMED_HEADER, f"{self.header} has {len(found) or 'no'} {name}, expected one"
+            )
         return found[0][len(beginning) :].decode("latin-1")
 
-    def _stamp_in_body(self, fields: Fields) -> str:
+    def _stamp_in_body(self, told: Mapping[str, str]) -> str:
         name = self.timestamp.name if self.timestamp is not None else ""
-        stamp = fields.find(Field("body", name))
+        stamp = told.get(name)
         if stamp is None:
             raise SignatureError(Reason.MISSING_TIMESTAMP, f"the body has no timestamp at {name}")
         if _DIGITS.fullmatch(stamp) is None:
             raise _no_number(name)
         return stamp
 
-    def _expect_prefix(self, secrets: Sequence[str], entries: Sequence[bytes]) -> None:
-        prefixes = sorted({self.key(secret).prefix for secret in secrets})
+    def _expect_prefix(self, keys: Sequence[Key], entries: Sequence[bytes]) -> None:
+        prefixes = sorted({key.prefix for key in keys})
         if not any(entry.startswith(tuple(prefixes)) for entry in entries):
             expected = " or ".join(f'"{prefix.decode()}"' for prefix in prefixes)
             detail = f"{self.header} holds nothing of the scheme {self.name}: expected what begins with {expected}"
             raise SignatureError(Reason.SIGNATURE_MISMATCH, detail)
 
     def _mismatch(self, count: int) -> SignatureError:
-        return SignatureError(
-            Reason.SIGNATURE_MISMATCH,
-            f"{self.header} fits none of the secrets ({count}): another secret, or other bytes",
-        )
+        cause = "another secret, or other bytes" if self.signed else "another secret"
+        return SignatureError(Reason.SIGNATURE_MISMATCH, f"{self.header} fits none of the secrets ({count}): {cause}")
 
 
 def too_far(age: int, tolerance: int) -> SignatureError:
@@ -354,22 +358,3 @@ def too_far(age: int, tolerance: int) -> SignatureError:
 
 def _no_number(name: str) -> SignatureError:
     return SignatureError(Reason.MALFORMED_HEADER, f"{name} is not a number of seconds or milliseconds since 1970")
-
-
-@lru_cache
-def _ids(signed: bytes) -> re.Pattern[str] | None:
-    """Answer what an id may be: with a character that stands beside it, bytes could move out of it or in.
-
-    None where no id is signed.
-    """
-    if ID not in signed:
-        return None
-    return re.compile(f"[{re.escape(''.join(sorted(VISIBLE - _beside(signed))))}]+")
-
-
-def _without(signed: bytes) -> str:
-    return "".join(f", without {SPELT.get(character, character)}" for character in sorted(_beside(signed)))
-
-
-def _beside(signed: bytes) -> frozenset[str]:
-    return frozenset(_IN_TEMPLATE.sub(b"", signed).decode()) if ID in signed else frozenset()

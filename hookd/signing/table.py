@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import Final
 
 from hookd.model import Field
+from hookd.signing.content import BODY, Content
 from hookd.signing.ed25519 import ed25519_keys
 from hookd.signing.keys import credentials_bytes, standard_bytes, text_bytes, token_bytes
 from hookd.signing.proof import base64, hexadecimal, hmac_keys, shown_keys
 from hookd.signing.rfc9421 import MessageSignatures
-from hookd.signing.scheme import BODY, Scheme, Stamp
+from hookd.signing.scheme import Scheme, Stamp
 from hookd.signing.twilio import Twilio
 
 STANDARD = Scheme(  # Standard Webhooks v1 and v1a: github.com/standard-webhooks, spec/standard-webhooks.md
@@ -19,7 +20,7 @@ STANDARD = Scheme(  # Standard Webhooks v1 and v1a: github.com/standard-webhooks
     header="webhook-signature",
     separator=" ",
     key=hmac_keys(standard_bytes, "sha256", base64, b"v1,", pairs=ed25519_keys("base64", b"v1a,")),
-    signed=b"%(id)b.%(timestamp)b.%(body)b",
+    signed=Content("{id}.{timestamp}.{body}"),
     id=Field("header", "webhook-id"),
     timestamp=Stamp("header", "webhook-timestamp"),
     type=Field("body", "type"),
@@ -52,7 +53,7 @@ STRIPE = Scheme(  # docs.stripe.com/webhooks/signature: v0 entries are of tests,
     header="Stripe-Signature",
     separator=",",
     key=hmac_keys(text_bytes, "sha256", hexadecimal, b"v1="),
-    signed=b"%(timestamp)b.%(body)b",
+    signed=Content("{timestamp}.{body}"),
     timestamp=Stamp("entry", "t="),
     id=Field("body", "id"),
     type=Field("body", "type"),
@@ -63,7 +64,7 @@ PADDLE = Scheme(  # developer.paddle.com/webhooks/signature-verification
     header="Paddle-Signature",
     separator=";",
     key=hmac_keys(text_bytes, "sha256", hexadecimal, b"h1="),
-    signed=b"%(timestamp)b:%(body)b",
+    signed=Content("{timestamp}:{body}"),
     timestamp=Stamp("entry", "ts="),
     tolerance=5_000,
     id=Field("body", "event_id"),
@@ -125,7 +126,7 @@ SLACK = Scheme(  # docs.slack.dev/authentication/verifying-requests-from-slack
     name="slack",
     header="X-Slack-Signature",
     key=hmac_keys(text_bytes, "sha256", hexadecimal, b"v0="),
-    signed=b"v0:%(timestamp)b:%(body)b",
+    signed=Content("v0:{timestamp}:{body}"),
     timestamp=Stamp("header", "X-Slack-Request-Timestamp"),
     id=Field("body", "event_id"),
     type=Field("body", "event.type"),
@@ -158,7 +159,7 @@ SQUARE = Scheme(  # developer.squareup.com/docs/webhooks/step3validate
     name="square",
     header="x-square-hmacsha256-signature",
     key=hmac_keys(text_bytes, "sha256", base64),
-    signed=b"%(url)b%(body)b",
+    signed=Content("{url}{body}"),
     id=Field("body", "event_id"),
     type=Field("body", "type"),
 )
@@ -167,7 +168,7 @@ DISCORD = Scheme(  # discord.com/developers/docs/events/webhook-events, and inte
     name="discord",
     header="X-Signature-Ed25519",
     key=ed25519_keys("hex"),
-    signed=b"%(timestamp)b%(body)b",
+    signed=Content("{timestamp}{body}"),
     timestamp=Stamp("header", "X-Signature-Timestamp"),
     type=Field("body", "event.type"),
     handshake="discord",
@@ -178,7 +179,7 @@ TWILIO = Twilio(  # twilio.com/docs/usage/security
     name="twilio",
     header="X-Twilio-Signature",
     key=hmac_keys(text_bytes, "sha1", base64),
-    signed=b"%(url)b%(body)b",
+    signed=Content("{url}{body}"),
     id=Field("header", "I-Twilio-Idempotency-Token"),
     silent=True,
 )
@@ -188,7 +189,7 @@ RFC9421 = MessageSignatures(  # RFC 9421, HTTP Message Signatures, with RFC 9530
     header="Signature",
     separator=", ",
     key=hmac_keys(text_bytes, "sha256", base64, pairs=ed25519_keys("base64")),
-    signed=b"%(url)b%(body)b",
+    signed=Content("{url}{body}"),
     id=Field("header", "webhook-id"),
     type=Field("body", "type"),
     handshake="cloudevents",

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qs, parse_qsl, urlsplit
 
 from hookd.errors import SignatureError
 from hookd.signing.headers import Collected
+from hookd.signing.proof import Key
 from hookd.signing.reason import Reason
 from hookd.signing.scheme import Scheme, Verified
 
@@ -39,13 +40,12 @@ class Twilio(Scheme):
         if DIGEST in parse_qs(urlsplit(url).query, keep_blank_values=True):
             raise ValueError(f"expected an address without {DIGEST}: the scheme twilio adds it itself")
 
-    def reads(self, headers: Collected) -> frozenset[str]:
-        """Name the headers, in lower case, that a request may be judged by, or named."""
-        return Scheme.reads(self, headers) | {"content-type"}
+    def _wanted(self) -> frozenset[str]:
+        return self.names | {"content-type"}
 
     def judge(
         self,
-        secrets: Sequence[str],
+        keys: Sequence[Key],
         headers: Collected,
         body: bytes,
         now: int,
@@ -61,7 +61,7 @@ class Twilio(Scheme):
         if body and not is_form and DIGEST not in parse_qs(urlsplit(url).query):
             detail = f"the body is no form, and the address has no {DIGEST}: nothing signs it"
             raise SignatureError(Reason.SIGNATURE_MISMATCH, detail)
-        return Scheme.judge(self, secrets, headers, body, now, tolerance, url, method)
+        return Scheme.judge(self, keys, headers, body, now, tolerance, url, method)
 
     def _contents(self, event_id: str, stamp: str, body: bytes, url: str) -> Sequence[bytes]:  # noqa: ARG002 - unsigned
         """Answer the address in both its spellings, each with the fields; nothing where the digest is another body's.

@@ -10,9 +10,11 @@ from hookd.store.accept import Accepted, Draft, Key, KeyKind
 from hookd.store.commit import Committed
 from hookd.store.context import Changes, Room
 from hookd.store.deliveries import DeliveryFilter, DeliveryRecord
+from hookd.store.draft import draft_of
 from hookd.store.events import EventRecord
 from hookd.store.face import Store
 from hookd.store.file import own
+from hookd.store.membership import ServerClock
 from hookd.store.page import Listing, Page
 from hookd.store.rejections import RejectionRecord
 from hookd.store.replay import MISSED, Replay
@@ -39,9 +41,11 @@ __all__ = [
     "Replay",
     "Result",
     "Room",
+    "ServerClock",
     "Store",
     "Totals",
     "Vault",
+    "draft_of",
     "open_store",
     "share",
 ]  # fmt: skip

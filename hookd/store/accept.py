@@ -231,7 +231,7 @@ def _hand_over(
         context.changes.concluded[Status.CANCELLED] += 1
     else:
         event = each.draft.event
-        delivery = Delivery(number, identity, event, destination, attempt_count=0, step=0)
+        delivery = Delivery(number, identity, event, destination, attempt_count=0, step=0, owner=context.owner)
         if each.draft.direct:
             answers[each.place] = Accepted(event.id, len(each.destinations), delivery=delivery)
         else:

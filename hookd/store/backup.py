@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from hookd.errors import HookdError
+from hookd.store.examine import CHECK
 from hookd.store.files import PRIVATE, words
 from hookd.store.sqlite import schema
 from hookd.store.upkeep import opened
@@ -19,8 +20,6 @@ from hookd.text import one_line
 
 AT_ONCE: Final = 1024
 """Pages that one step copies and brings to the disk: all at the end would hold up a commit's fsync for as long."""
-
-CHECK: Final = "PRAGMA integrity_check(1)"
 
 COUNT: Final = """
 SELECT (SELECT count(*) FROM events),
@@ -81,7 +80,7 @@ def _copy(source: sqlite3.Connection, draft: Path) -> None:
 
 
 def _examine(draft: Path, path: Path) -> Backup:
-    """Make the copy of a file one without a journal, and see that it is whole."""
+    """Make the copy of a file one without a journal, and look through all its pages."""
     try:
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             copy.execute("PRAGMA journal_mode = DELETE")

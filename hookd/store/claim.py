@@ -128,7 +128,8 @@ def _take(context: Context, chosen: Sequence[_Found], lanes: Mapping[str, _Open]
     events = yield from _events(list({row.event: row for row in chosen}.values()))
     for row in chosen:
         destination = lanes[row.lane].destination
-        delivery = Delivery(row.sequence, row.id, events[row.event], destination, row.attempt_count, row.step)
+        event = events[row.event]
+        delivery = Delivery(row.sequence, row.id, event, destination, row.attempt_count, row.step, context.owner)
         context.changes.claimed.append(delivery)
         context.hold(destination, 1)
 
@@ -170,9 +171,9 @@ def release(context: Context, batches: Sequence[Sequence[Delivery]]) -> Steps[li
 
 
 def still_ours(context: Context, deliveries: Sequence[Delivery]) -> Steps[Sequence[Delivery]]:
-    """Answer the deliveries that nobody has taken from this process since it claimed them."""
+    """Answer the deliveries that nobody has taken from this process since it claimed them, be it this one itself."""
     if not context.share.shared:
         return deliveries
-    wanted = [(delivery.sequence, delivery.attempt_count) for delivery in deliveries]
+    wanted = [(delivery.sequence, delivery.attempt_count, delivery.owner) for delivery in deliveries]
     found = {row[0] for row in (yield Many(CLUSTER.still_ours, wanted))} if wanted else set()
     return [delivery for delivery in deliveries if delivery.sequence in found]

@@ -4,7 +4,7 @@ A process keeps a lease by the database's clock. Whoever finds one that has expi
 nothing of that one is recorded; so a lane is never sent to by two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,12 +35,12 @@ class Buried:
     left: Recovered
 
 
-def beginning(number: int, patience: int, *, alone: bool) -> str:
-    """Answer the statements that begin a transaction; one that hangs for `patience` ms is ended by the server."""
+def beginning(number: int, settings: Mapping[str, str], *, alone: bool) -> str:
+    """Answer the statements that begin a transaction of the process with a number, with settings of its own."""
+    told = "".join(f"set_config('{name}', '{value}', true), " for name, value in settings.items())
     lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
     return (
-        f"BEGIN; SELECT set_config('hookd.process', '{number}', true), "
-        f"set_config('idle_in_transaction_session_timeout', '{patience}', true), "
+        f"BEGIN; SELECT set_config('hookd.process', '{number}', true), {told}"
         f"pg_advisory_xact_lock_shared({LOCKS}, {number}), {lock}({LOCKS}, {DIRECTORY})"
     )
 
@@ -62,7 +62,8 @@ def enter(context: Context, member: Membership, *, renewing: bool) -> Steps[Ente
     """See that this process is still a member, and what others have changed."""
     number = {"number": member.number, "lease": member.lease}
     sql = SQL.enter_renewing if renewing else SQL.enter
-    ((transaction, is_member, newest),) = yield Query(sql, number)
+    ((transaction, is_member, newest, now),) = yield Query(sql, number)
+    member.hear(now)
     if not is_member:
         raise Fenced(
             f"this process, {member.name}, was not heard of for longer than [store] lease; others have taken over "
@@ -77,7 +78,8 @@ def _catch_up(context: Context, known: int, newest: int) -> Steps[None]:
     """Forget what others have changed, and let it be effective at once for the lanes of this process."""
     for (endpoint,) in (yield Query(SQL.changed, {"known": known, "newest": newest})):
         context.changes.touch(endpoint)
-        if context.directory.resubscribed(endpoint) and context.share.owns(endpoint):
+        context.directory.resubscribed(endpoint)
+        if context.room is not None and context.room.knows(endpoint) and context.share.owns(endpoint):
             destination = yield from context.directory.find(endpoint)
             if destination is not None:
                 context.learn(destination)
@@ -104,6 +106,8 @@ def balance(context: Context, members: Sequence[Membership]) -> Steps[list[Balan
     """Bury the dead, give back what is too much, and take what nobody has."""
     member = members[0]
     number = {"number": member.number, "lease": member.lease}
+    if member.retiring:
+        yield Query(SQL.retire, {"number": member.number})
     ((living, owners, expired),) = yield Query(SQL.census, number)
     buried = yield from _bury(context, expired)
     if buried:
@@ -113,6 +117,7 @@ def balance(context: Context, members: Sequence[Membership]) -> Steps[list[Balan
     if len(member.slots) < share and 0 in owners:
         found = yield Query(SQL.gain, {"number": member.number, "most": share - len(member.slots)})
         context.changes.gained = frozenset(slot for (slot,) in found)
+        context.directory.forget_endpoints()  # only a lane's owner knows what attempts have told of its endpoint
         owners = [member.number if slot in context.changes.gained else owner for slot, owner in enumerate(owners)]
     changes = context.changes
     return [Balance(buried, owners, bool(changes.gained), bool(changes.lost))] * len(members)
@@ -158,9 +163,17 @@ def leave(context: Context, member: Membership) -> Steps[None]:
     yield Query(SQL.leave, {"number": number})
 
 
-def due() -> Steps[dict[str, int]]:
-    """Answer all lanes that have something waiting, and when that is due (epoch ms)."""
-    lanes: dict[str, int] = {}
+class Due(NamedTuple):
+    """What waits: lanes, each with when it is due (epoch ms), and whether applications have published something."""
+
+    lanes: Mapping[str, int]
+    published: bool
+
+
+def due() -> Steps[Due]:
+    """Answer all that waits."""
+    lanes: dict[str | None, int] = {}
     for lane, at in (yield Query(SQL.due, {})):
         lanes[lane] = min(at, lanes.get(lane, at))
-    return lanes
+    published = lanes.pop(None, None) is not None
+    return Due({lane: at for lane, at in lanes.items() if lane is not None}, published)

@@ -30,6 +30,12 @@ class Share(Protocol):
 
     shared: bool
     """Whether other processes may accept events beside this one."""
+    number: int | None
+    """What tells this process from those others; None while it is none of them."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that does what a single one has to do."""
 
     def owns(self, lane: str) -> bool:
         """Say whether this process alone claims a lane's deliveries."""
@@ -39,6 +45,8 @@ class Everything:
     """The share of a process that has the store to itself."""
 
     shared = False
+    leads = True
+    number: int | None = None
 
     def owns(self, lane: str) -> bool:  # noqa: ARG002 - a Share's signature
         """Say yes."""
@@ -47,6 +55,9 @@ class Everything:
 
 class Room(Protocol):
     """Who may be sent a delivery at once. Called on the store's thread alone."""
+
+    def knows(self, lane: str) -> bool:
+        """Say whether anything has been learnt of a lane."""
 
     def learn(self, destination: Destination) -> object:
         """Know what a destination now allows."""
@@ -133,12 +144,12 @@ class Directory:
         self._matches: dict[tuple[str | None, str, Origin], tuple[str, ...]] = {}
 
     def forget(self) -> None:
-        """Read everything afresh: a transaction failed, or somebody else wrote."""
+        """Know nothing any more: a transaction failed."""
         self.forget_endpoints()
         self.tallies.clear()
 
     def forget_endpoints(self) -> None:
-        """Read the endpoints afresh."""
+        """Read the endpoints afresh: somebody else wrote."""
         self._endpoints.clear()
         self._matches.clear()
 
@@ -148,10 +159,10 @@ class Directory:
             self._endpoints.clear()
         self._endpoints[endpoint.id] = endpoint
 
-    def resubscribed(self, identity: str) -> bool:
-        """Note that an endpoint has come, gone, or changed its patterns; answer whether it was remembered."""
+    def resubscribed(self, identity: str) -> None:
+        """Note that an endpoint has come, gone, or changed its patterns."""
+        self._endpoints.pop(identity, None)
         self._matches.clear()
-        return self._endpoints.pop(identity, None) is not None
 
     def find(self, identity: str) -> Steps[Destination | None]:
         """Answer the destination with this id, if there is one; Unavailable where its secrets can't be decrypted."""
@@ -209,6 +220,11 @@ class Context:
     dedupe: int
     """How long dedupe keys are kept, in milliseconds."""
     share: Share = field(default_factory=Everything)
+
+    @property
+    def owner(self) -> int:
+        """The number of this process."""
+        return self.share.number or 0
 
     def take(self, destination: Destination) -> bool:
         """Take a place for one new delivery, where there is one."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
 
+from hookd.model import Clock
+
 SLOTS: Final = 128
 """Into so many parts the lanes are shared out; more processes than that make no sense."""
 
@@ -24,6 +26,30 @@ def slot_of(lane: str) -> int:
     return crc32(lane.encode()) % SLOTS
 
 
+TOLERATED: Final = 100
+"""Milliseconds by which the machine's clock may differ from the server's: the way of an answer takes some itself."""
+
+
+@dataclass(slots=True)
+class ServerClock:
+    """The server's wall clock, in milliseconds since 1970 UTC, as far as it differs from the machine's.
+
+    So what one process says is due at a time is so for all of them, whatever their machines think.
+    """
+
+    machine: Clock
+    ahead: int = 0
+
+    def __call__(self) -> int:
+        """Answer the time."""
+        return self.machine() + self.ahead
+
+    def hear(self, now: int) -> None:
+        """Learn what time it is at the server."""
+        if abs(now - self()) > TOLERATED:
+            self.ahead = now - self.machine()
+
+
 @dataclass(slots=True)
 class Membership:
     """What this process knows of itself, as of its last commit; times are seconds of a monotonic clock."""
@@ -32,6 +58,8 @@ class Membership:
     """What people know it by: its host and process id."""
     lease: int
     """Milliseconds for which it keeps what it has without being heard of."""
+    hear: Callable[[int], object] = lambda _: None
+    """Told what time it is at the server, as often as that is asked."""
     busy: Callable[[], Iterable[str]] = tuple
     """Names the lanes of which something is claimed or under way."""
     monotonic: Callable[[], float] = time.monotonic
@@ -49,6 +77,11 @@ class Membership:
     held_until: float = 0.0
     renew_at: float = 0.0
     shared = True
+
+    @property
+    def leads(self) -> bool:
+        """Say whether this process is the one that does what a single one has to do: it owns the first slot."""
+        return 0 in self.slots and 0 not in self.leaving
 
     def owns(self, lane: str) -> bool:
         """Say whether this process alone claims a lane's deliveries."""

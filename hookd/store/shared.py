@@ -17,7 +17,7 @@ from hookd.store.commit import Committed
 from hookd.store.context import Changes, Context
 from hookd.store.database import StorageError
 from hookd.store.face import Store
-from hookd.store.membership import RENEWED, Membership
+from hookd.store.membership import RENEWED, Membership, ServerClock
 from hookd.store.news import News
 from hookd.store.schema import bring_up
 from hookd.store.server import Server
@@ -67,10 +67,12 @@ class SharedStore(Store):
         self._look_at = 0.0
         self._days_at = 0.0
         self._balance_soon = asyncio.Event()
+        self._published = asyncio.Event()
         member.busy = lambda: self.busy()
         database.on_doubt = self._committer.suffer
         database.on_fence = self._begin_anew
         news.on_lanes, news.on_change = self._hear, self._hear_of_change
+        news.on_publication = self._published.set
 
     def _begin(self) -> Context:
         return Context(self._clock(), self._ids, self._directory, self.room, Changes(), self._dedupe, self._member)
@@ -144,6 +146,7 @@ class SharedStore(Store):
     def _take_in(self, found: cluster.Balance) -> None:
         """Know whose lanes are whose, and say who has died."""
         self._member.owners = found.owners
+        self._news.follow()
         for buried in found.buried:
             log.warning("took over from a process that died", extra={"fields": {"process": buried.name}})
             recover.tell(buried.left)
@@ -179,11 +182,8 @@ class SharedStore(Store):
         if self._member.number is None or self.fault is not None:
             return  # then they have them once the lease has expired
         with suppress(StorageError):
-            await self._database.transact(
-                self._begin, lambda context: cluster.leave(context, self._member), proof=False
-            )
-            if self._news is not None:
-                await self._news.tell_all()
+            await self._database.transact(self._begin, partial(cluster.leave, member=self._member), proof=False)
+            await self._news.tell_all()
 
     # What is due.
 
@@ -203,7 +203,9 @@ class SharedStore(Store):
         due = await self._read(cluster.due())
         took = self._member.monotonic() - began
         self._look_at = began + max(self._poll, SPARED * took)
-        self._wake(due)
+        self._wake(due.lanes)
+        if due.published:
+            self._published.set()
 
     def _hear_of_change(self) -> None:
         self._look_at = 0.0
@@ -218,16 +220,22 @@ class SharedStore(Store):
         if mine:
             self.on_commit(Committed((), Changes(due=mine), 0, 0.0))
 
-    # Upkeep.
+    # What applications publish.
 
-    @property
-    def _leads(self) -> bool:
-        """Whether upkeep is this process's: one is enough."""
-        return 0 in self._member.slots
+    async def stirred(self) -> None:
+        """Wait for news of something published, or until a look at what is due finds it."""
+        await self._published.wait()
+        self._published.clear()
+
+    async def publication_waits(self) -> bool:
+        """Say whether there is something to pick up, and this process is the one to do so."""
+        return self._member.leads and await super().publication_waits()
+
+    # Upkeep, by one process: that is enough.
 
     async def prune(self, retention: int) -> None:
         """Drop the days that ended so long ago (ms), of which nothing waits, and make those that come."""
-        if not self._leads or self._member.monotonic() < self._days_at:
+        if not self._member.leads or self._member.monotonic() < self._days_at:
             return
         self._days_at = self._member.monotonic() + EVERY
         await self._write(days.make, None)
@@ -237,12 +245,12 @@ class SharedStore(Store):
 
     async def expire_keys(self) -> None:
         """Delete the dedupe keys that have expired, if this process is the one to do so."""
-        if self._leads:
+        if self._member.leads:
             await super().expire_keys()
 
     async def expire_rejections(self, age: int) -> None:
         """Delete the rejections that are older than `age` (ms), if this process is the one to do so."""
-        if self._leads:
+        if self._member.leads:
             await super().expire_rejections(age)
 
     async def shrink(self) -> None:
@@ -261,6 +269,8 @@ async def share(  # what open_store is told, and what a server needs beside it
     StartError where the server can't be reached, or secrets are encrypted with a key that the vault lacks.
     """
     member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease)
+    if isinstance(clock, ServerClock):
+        member.hear = clock.hear
     server = Server(address, member, sessions=listens)
     try:
         try:

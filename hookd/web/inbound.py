@@ -34,7 +34,7 @@ async def receive(request: web.Request, source: Source, site: Site, services: Se
             return _response(reply)
     if request.method not in source.methods:
         receiver.count(source, "wrong_method")
-        raise wrong_method(request.method, source.methods)
+        raise wrong_method(request.method, source.methods, source=source.name)
     try:
         body = await read_body(request, source.max_body, services.bodies)
         received = await receiver.receive(
@@ -46,8 +46,9 @@ async def receive(request: web.Request, source: Source, site: Site, services: Se
             method=request.method,
             schemes=site.schemes,
         )
-    except RequestError:
+    except RequestError as error:
         receiver.count(source, "unreadable")
+        error.about["source"] = source.name
         raise
     except Unavailable:
         receiver.count(source, "unavailable")
@@ -84,7 +85,19 @@ def _expect_within(allowed: Networks, request: web.Request, source: Source, site
     if address is None or not is_within(address, allowed):
         services.receiver.count(source, "forbidden")
         detail = f"{address or 'an unknown address'} may not call here"
-        raise RequestError(HTTPStatus.FORBIDDEN, detail, source=source.name)
+        hint = _hint(request.remote or "", FORWARDED_FOR in request.headers, site.proxies)
+        raise RequestError(HTTPStatus.FORBIDDEN, detail, source=source.name, hint=hint)
+
+
+def _hint(peer: str, forwarded: bool, proxies: Networks) -> str:
+    """Say in the log what to do about a caller that is kept out and should not be."""
+    address = caller(peer, (), proxies)
+    is_proxy = address is not None and is_within(address, proxies)
+    if forwarded and not is_proxy:
+        return f"its {FORWARDED_FOR} is not believed, since [server] proxies does not name {peer}"
+    if is_proxy and not forwarded:
+        return f"{peer} is one of [server] proxies, and sends no {FORWARDED_FOR}"
+    return "allow of the source does not name it"
 
 
 def content_type_of(said: str | None) -> str:

@@ -27,7 +27,7 @@ LONGEST_SEGMENT = 128
 LONGEST_PATH = 200
 """Characters of a path that are repeated in the log."""
 UNWELCOME = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-"""What the log warns of: who tries tokens one after another should be seen."""
+"""What the log warns of, as of all that a source refuses: who tries tokens one after another should be seen."""
 UNEXPECTED = "expected no Expect but 100-continue"
 FRAGMENT = "!$&'()*+,;=:@-._~?"
 """What may stand in a URI fragment as it is (RFC 3986 section 3.5)."""
@@ -54,11 +54,11 @@ def unreadable(detail: str) -> RequestError:
     return RequestError(HTTPStatus.BAD_REQUEST, detail)
 
 
-def wrong_method(method: str, allowed: Iterable[str]) -> RequestError:
+def wrong_method(method: str, allowed: Iterable[str], **about: object) -> RequestError:
     """Answer the 405 for a path that exists under other methods, with the `Allow` that RFC 9110 asks for."""
     allow = ", ".join(sorted(allowed))
     detail = f"{printable(method)} is not possible here; allowed: {allow}"
-    return RequestError(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allow})
+    return RequestError(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allow}, **about)
 
 
 def nothing_here(path: str) -> NotFound:
@@ -116,8 +116,8 @@ def refusal(status: HTTPStatus, detail: str, **about: object) -> web.Response:
 
 
 def note_refusal(status: HTTPStatus, detail: str, **about: object) -> None:
-    """Log in one line what was refused before any route looked at it; `about` says more of the request."""
-    level = logging.WARNING if status in UNWELCOME else logging.INFO
+    """Log in one line what was refused; `about` says more of the request, and names the source if one refused it."""
+    level = logging.WARNING if status in UNWELCOME or "source" in about else logging.INFO
     refused(log, level, status=status.value, fault=detail, **about)
 
 
@@ -142,7 +142,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except HookdError as error:
-        if isinstance(error, RequestError) and error.status in UNWELCOME:
+        if isinstance(error, RequestError) and (error.status in UNWELCOME or error.about):
             note_refusal(error.status, str(error), **error.about, **_about(request))
         return problem_of(error)
     except web.HTTPException as error:

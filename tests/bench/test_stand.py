@@ -124,7 +124,7 @@ async def test_each_event_is_sent_in_its_time(ready: Stand) -> None:
 
 
 async def test_what_is_stocked_is_there_when_the_daemon_starts(ready: Stand) -> None:
-    directory = ready.fresh_directory()
+    directory = await ready.fresh_directory()
     async with ready.run(directory) as hookd:
         endpoint = await hookd.register(ready.sink.port, event_types=["bench.event"])
     async with stocked(directory) as stock:

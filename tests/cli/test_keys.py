@@ -54,6 +54,15 @@ def test_sign_prints_the_headers_and_verify_the_id(tmp_path: Path) -> None:
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, b"evt_1\n", b"")
 
 
+def test_verify_takes_the_headers_that_sign_prints_at_once_or_from_a_file(tmp_path: Path) -> None:
+    options = ["--scheme", "standard", "--secret", SECRET, "--now", str(NOW)]
+    printed = run("sign", *options, "--id", "evt_1").stdout
+    saved = tmp_path / "headers"
+    saved.write_bytes(printed.replace(b"\n", b"\r\n"))
+    for headers in (printed.decode(), f"@{saved}"):
+        assert run("verify", *options, "--header", headers).stdout == b"evt_1\n"
+
+
 @pytest.mark.parametrize(("scheme", "printed"), [("square", b""), ("rfc9421", b"evt_1\n"), ("github", b"evt_1\n")])
 def test_the_address_and_the_type_of_schemes_that_have_them(scheme: str, printed: bytes) -> None:
     url = ["--url", "https://example.com/hook?a=b"]
@@ -120,6 +129,25 @@ def test_verify_says_why_not() -> None:
     assert "repeated_header" in refused(run(*options, str(NOW), "--header", "Webhook-Id: x"), 1)
 
 
+def test_verify_explains_by_what_is_configured(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[schemes.acme]\nheader = "X-Acme"\n[[sources]]\nname = "crm"\npath = "/crm"\nscheme = "acme"\n'
+        f'secrets = ["{OTHER}"]\n'
+    )
+    headers = {"X-Acme": hmac.digest(OTHER.encode(), BODY, "sha256").hex()}
+    options = ["verify", "--scheme", "github", "--secret", "sesame", *as_options(headers), "--explain"]
+    told = refused(run(*options, "--config", str(config)), 1)
+    assert "It verifies by the scheme acme, and with a secret of the source crm" in told
+    assert OTHER not in told
+    config.write_text("[[sources]]\n")
+    done = run(*options, "--config", str(config))
+    notes = done.stderr.decode().splitlines()
+    assert (done.returncode, len(notes)) == (1, 2)
+    assert notes[0].startswith("hookd: the secrets of the configuration are not tried: ")
+    assert "X-Hub-Signature-256 is missing" in notes[1]
+
+
 def test_verify_explains_why_not_where_it_is_asked_to() -> None:
     headers = hookd.sign("standard", SECRET, BODY, id="evt_1", now=NOW)
     options = ["verify", "--scheme", "standard", "--secret", SECRET, *as_options(headers), "--explain", "--now"]
@@ -150,6 +178,9 @@ def test_a_token_has_no_id_to_print() -> None:
         (["sign", "--scheme", "standard", "--secret", SECRET, "--id", "a.b"], "without a dot"),
         (["sign", "--scheme", "standard", "--secret", SECRET, "--now", "soon"], "--now"),
         (["verify", "--scheme", "token", "--secret", "x", "--header", "no colon"], "Name: value"),
+        (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b\nno colon"], "Name: value"),
+        (["verify", "--scheme", "token", "--secret", "x", "--header", ""], "Name: value"),
+        (["verify", "--scheme", "token", "--secret", "x", "--header", "@/nowhere/headers"], "/nowhere/headers"),
         (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--tolerance", "5"], "5m"),
         (["verify", "--scheme", "token", "--secret", "x", "--header", "a: b", "--explained"], "--explained"),
         (["verify", "--scheme", "slack", "--secret", "x", "--header", "a: b", "--tolerance", "50000d"], "36500d"),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from hookd import sign
 from hookd.cli import main
 from tests.daemons import LOOPBACK, Daemon, clean_environment
 from tests.receivers import OK, Behaviour, Connection, Receiver, Request, answering
@@ -30,6 +31,12 @@ breaker = "off"
 name = "shop"
 path = "/shop"
 scheme = "token"
+secrets = ["sesame"]
+
+[[sources]]
+name = "chat"
+path = "/chat"
+scheme = "slack"
 secrets = ["sesame"]
 """
 FAILURE = b"HTTP/1.1 500 Oh\r\nX-Note: \xc2\x9b2J\r\nContent-Length: 24\r\n\r\nfirst \x1b]0;owned\x07\r\nsecond"
@@ -124,7 +131,20 @@ async def test_show_tells_what_was_wrong_with_a_request_that_was_refused(daemon:
     assert '  {"a": "\\x1b[2J"}' in lines
     assert any("It can't be accepted by hand." in line for line in lines)
     missing = await hookd("show", "rej_none", url=daemon.url)
-    assert "rej_none" in missing.complaint(1)
+    assert missing.complaint(1) == "there is no event, delivery or rejection rej_none, or it is not kept any more"
+
+
+async def test_retry_lets_in_a_request_that_was_refused(daemon: Daemon) -> None:
+    headers = sign("slack", ["sesame"], b"{}", now=1_700_000_000)
+    async with daemon._session.post("/chat", data=b"{}", headers=headers) as answer:
+        assert answer.status == 401
+    await daemon.call("POST", "/api/v1/events", {"type": "other", "payload": 1})  # so that it is on disk
+    [rejection] = (await daemon.call("GET", "/api/v1/rejections?source=chat"))["data"]
+    [line] = (await hookd("retry", rejection["id"], url=daemon.url)).lines
+    event = (await daemon.call("GET", f"/api/v1/rejections/{rejection['id']}"))["event"]
+    assert line == f"{event}  0 deliveries"
+    again = await hookd("retry", rejection["id"], url=daemon.url)
+    assert f"was accepted already, as {event}" in again.complaint(1)
 
 
 @pytest.mark.parametrize("command", ["send", "tail", "show", "retry"])
@@ -492,7 +512,7 @@ async def test_show_of_an_event_with_a_delivery_s_prefix(daemon: Daemon) -> None
     assert lines[0] == "event dlv_mine"
     assert lines[-1] == '    "?"'
     complaint = (await hookd("show", "dlv_other", url=daemon.url)).complaint(1)
-    assert complaint == "Not Found (HTTP 404): there is no event dlv_other, or it was pruned"
+    assert complaint == "there is no event, delivery or rejection dlv_other, or it is not kept any more"
 
 
 async def test_show_of_a_payload_that_is_no_json(daemon: Daemon, receiver: Receiver) -> None:

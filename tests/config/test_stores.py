@@ -83,6 +83,7 @@ def test_what_is_neither(tmp_path: Path, url: str) -> None:
         "postgresql://[db::x]/hookd",
         "postgresql://my host/hookd",
         "postgresql://db/hookd?sslmode",
+        "postgresql://db/hookd?sslmode=require#a",
         "postgresql://db/hookd?pass%77ord=zQ7whisper",
         "postgresql+asyncpg://me:zQ7whisper@db/hookd",
         "postgresql://me:zQ7whisper@db/hookd\n",

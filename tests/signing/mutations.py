@@ -67,7 +67,7 @@ def is_what_was_signed(name: str, message: Verified, content: bytes, original: b
     if name in UNPROTECTED:
         return message.body == content
     same = _fields(content) == _fields(original) if name == "twilio" else content == original
-    signs_id = b"%(id)b" in SCHEMES[name].signed
+    signs_id = SCHEMES[name].signed.has_id
     return same and message.body == content and message.timestamp == stamp and (message.id == ID or not signs_id)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hookd.errors import SignatureError
 from hookd.signing import SCHEMES, Headers, Reason, Verified, scheme
+from hookd.signing.content import Content
 from tests.signing.examples import BODY, DATED, NOW, SECRETS, SHARED, UNSIGNED, URL, address, signed
 
 OTHER = {"discord": "whsk_" + base64.b64encode(b"o" * 32).decode(), "basic": "ada:guess"}
@@ -157,7 +158,7 @@ def test_linear_needs_its_timestamp_in_the_body() -> None:
 def test_a_header_that_is_not_signed_may_name_any_id_and_one_that_is_may_not() -> None:
     assert verify("github", signed("github") | {"X-GitHub-Delivery": "a.b c"}).id == "a.b c"
     assert refusal("svix", signed("svix") | {"svix-id": "a.b"}) == Reason.MALFORMED_HEADER
-    colons = replace(scheme("standard"), signed=b"%(id)b:%(timestamp)b:%(body)b")
+    colons = replace(scheme("standard"), signed=Content("{id}:{timestamp}:{body}"))
     assert colons.sign([SHARED], b"", "a.b", NOW)["webhook-id"] == "a.b"
     with pytest.raises(ValueError, match="without a colon"):
         colons.sign([SHARED], b"", "a:b", NOW)

@@ -1,6 +1,7 @@
 """Explanations: each fault that is put into a request is named, and no secret or signature ever is."""
 
 import base64
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from hookd.errors import SignatureError
 from hookd.signing import SCHEMES, Scheme, explain, scheme
-from hookd.signing.bodies import LONGEST, MOST_INDENTED, former_bodies
+from hookd.signing.bodies import LONGEST, LONGEST_FORM, MOST_FIELDS, MOST_INDENTED, former_bodies
 from hookd.signing.explain import MOST_BYTES, MOST_GUESSES
 from hookd.signing.keys import text_bytes
 from hookd.signing.proof import HmacKey, SharedKeys, hexadecimal, kept
@@ -89,6 +90,12 @@ def test_a_body_that_was_changed(row: Scheme, sent: bytes, words: str) -> None:
         (b"\xef\xbb\xbf{}", b"{}", "with a byte order mark"),
         (b"\xe9", b"\xc3\xa9", "read as UTF-8 and written as Latin-1"),
         (b"\xc3\xa9", b"\xc3\x83\xc2\xa9", "read as UTF-8 and written as Latin-1"),
+        (b'{"a": 1}', gzip.compress(b'{"a": 1}', mtime=0), "unpacked by gzip"),
+        (b'{"a": 1}', base64.b64encode(b'{"a": 1}'), "decoded from base64"),
+        (b'{"a": 1}', b'"{\\"a\\": 1}"', "taken out of the JSON string that it came in"),
+        (b"command=%2Fhi&text=a+b&to=", b"command=/hi&text=a%20b&to=", "as a form with its spaces as plus signs"),
+        (b"command=%2Fhi&text=a%20b", b"command=/hi&text=a+b", "as a form with its spaces as %20"),
+        (b"command=%2Fhi&text=a+b", b'{"command": "/hi", "text": "a b"}', "as a form with its spaces as plus signs"),
     ],
 )
 def test_bytes_that_were_changed(sent: bytes, came: bytes, words: str) -> None:
@@ -113,6 +120,7 @@ def test_a_secret_that_was_not_decoded(key: bytes, words: str) -> None:
 def test_a_secret_that_was_decoded_and_should_not_have_been() -> None:
     text = told(signed(by_key(GITHUB, KEY)), row=GITHUB)
     assert "decoded from base64 without its prefix" in text
+    assert "github wants it taken as text, not decoded; let the sender do so" in text
 
 
 def test_a_secret_of_another_source_and_one_that_has_expired() -> None:
@@ -121,7 +129,15 @@ def test_a_secret_of_another_source_and_one_that_has_expired() -> None:
         headers, others={"crm": (SECRET,), "shop": (OTHER,)}
     )
     assert "with a secret that this source no longer has: put it back" in told(headers, former=(OTHER,))
-    assert "signed with another secret" in told(headers)
+    assert "signed with another secret, or its body" in told(headers)
+
+
+def test_an_address_that_is_another_altogether() -> None:
+    square = scheme("square")
+    headers = square.sign([SECRET], BODY, "evt_1", NOW // 1000, url="https://example.com/a")
+    text = told(headers, row=square, url="https://example.com/b")
+    assert "with another secret or for another address than url" in text
+    assert "Compare the source's secret and url with the sender's" in text
 
 
 def test_a_body_that_was_changed_is_found_among_many_sources() -> None:
@@ -196,7 +212,8 @@ def test_two_faults_at_once() -> None:
         (-310, "5 min in the past, more than the tolerance of 5m"),
         (-90_000, "25 h in the past"),
         (-864_000, "10 days in the past"),
-        (400, "6 min in the future"),
+        (400, "7 min in the future"),
+        (3_600 - 1, "60 min in the future"),
     ],
 )
 def test_a_timestamp_that_is_off(seconds: int, words: str) -> None:
@@ -219,6 +236,10 @@ def test_another_scheme() -> None:
     headers = {"X-Webhook-Token": "sesame"}
     text = told(headers, secrets=("sesame",))
     assert 'by the scheme token: set scheme = "token"' in text
+    text = told(headers, row=scheme("token", "X-Api-Key"), secrets=("guess",))
+    assert text.endswith('set header = "X-Webhook-Token" and the secret for it.')
+    text = told({"Authorization": "Bearer sesame"}, row=TOKEN, secrets=("sesame",))
+    assert 'set scheme = "basic" (for a Bearer token, a scheme of your own)' in text
     assert "It carries x-webhook-token, not webhook-signature" in told({"X-Webhook-Token": "wrong"})
     stripe = told({"Stripe-Signature": "t=1,v1=" + "0" * 64})
     assert 'set scheme = "stripe" and the secret for it' in stripe
@@ -226,9 +247,37 @@ def test_another_scheme() -> None:
     assert 'set scheme = "standard"' in told(signed(), row=TOKEN)
 
 
+def test_another_sources_request_is_sent_elsewhere_and_no_scheme_is_changed() -> None:
+    text = told(signed(GITHUB, secret=OTHER), others={"crm": (OTHER,)})
+    assert "It verifies by the scheme github, and with a secret of the source crm: the sender posts to" in text
+    assert "set scheme" not in text
+
+
+@pytest.mark.parametrize(
+    ("row", "content"),
+    [("stripe", "{timestamp}.{body}"), ("slack", "v0:{timestamp}:{body}"), ("square", "{url}{body}")],
+)
+def test_a_sender_that_signs_the_body_alone(row: str, content: str) -> None:
+    own = replace(scheme(row), signed=GITHUB.signed)
+    headers = own.sign([SECRET], BODY, "evt_1", NOW // 1000)
+    text = told(headers, row=scheme(row), url="https://example.com/in")
+    assert f"It verifies as a signature of the body alone: the scheme {row} signs {content}" in text
+    text = told(own.sign([SECRET[6:]], BODY, "evt_1", NOW // 1000), row=scheme(row), url="https://example.com/in")
+    assert "of the body alone, and with the secret taken as text without its prefix" in text
+    headers["X-" + scheme(row).header] = headers.pop(scheme(row).header)
+    text = told(headers, row=scheme(row), url="https://example.com/in")
+    assert f" read as {scheme(row).header}, and as a signature of the body alone: a proxy" in text
+
+
+def test_a_body_that_was_dropped() -> None:
+    assert "it came without a body" in told(signed(), b"")
+    assert "without a body" not in told(signed(secret=OTHER))
+
+
 def test_headers_that_are_missing() -> None:
     headers = signed()
-    assert "webhook-signature and webhook-id and webhook-timestamp are missing" in told({})
+    text = told({})
+    assert "webhook-signature and webhook-id and webhook-timestamp are missing: the sender has been given no" in text
     del headers["webhook-timestamp"]
     assert "webhook-timestamp is missing" in told(headers)
 
@@ -236,6 +285,7 @@ def test_headers_that_are_missing() -> None:
 def test_headers_that_make_no_sense() -> None:
     assert "webhook-id is not of visible ASCII characters, without a dot: " in told(signed() | {"webhook-id": "a.b"})
     assert "number of seconds" in told(signed() | {"webhook-timestamp": "soon"})
+    assert told({"Stripe-Signature": "v1=00"}, row=scheme("stripe")).startswith("Stripe-Signature has no t=, expected")
 
 
 @pytest.mark.parametrize("shown", ["Bearer sesame-sesame", '"sesame-sesame"'])
@@ -247,6 +297,13 @@ def test_a_token_with_something_around_it(shown: str) -> None:
 
 def test_a_wrong_token() -> None:
     assert "none of the secrets" in told({"X-Webhook-Token": "wrong"}, row=TOKEN, secrets=("sesame",))
+
+
+@pytest.mark.parametrize("row", [TOKEN, GITHUB], ids=lambda row: row.name)
+def test_only_a_signature_may_fail_for_other_bytes(row: Scheme) -> None:
+    with pytest.raises(SignatureError) as refused:
+        row.verify(["sesame"], row.sign(["wrong"], BODY, "evt_1", NOW // 1000), BODY, NOW)
+    assert str(refused.value).endswith("another secret" if row is TOKEN else "another secret, or other bytes")
 
 
 def test_no_secret() -> None:
@@ -321,3 +378,34 @@ def test_few_bodies_and_few_keys_are_tried() -> None:
     assert len(list(former_bodies(b"[" * 100_000))) < 20
     assert len(list(former_bodies(BODY))) < 100
     assert len(list(readings("whsec_" + "ab" * 30))) < 20
+
+
+def as_json(fields: int) -> bytes:
+    return json.dumps({str(number): "/" for number in range(fields)}).encode()
+
+
+PACKED = gzip.compress(bytes(LONGEST), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "words"),
+    [
+        (b"&".join([b"a=/"] * MOST_FIELDS), b"&".join([b"a=/"] * (MOST_FIELDS + 1)), "as a form"),
+        (as_json(MOST_FIELDS), as_json(MOST_FIELDS + 1), "as a form"),
+        (b"a=".ljust(LONGEST_FORM, b"/"), b"a=".ljust(LONGEST_FORM + 1, b"/"), "as a form"),
+        (base64.b64encode(bytes(3 * LONGEST // 4)), base64.b64encode(bytes(3 * LONGEST // 4 + 1)), "from base64"),
+        (f'"{"x" * (LONGEST - 2)}"'.encode(), f'"{"x" * (LONGEST - 1)}"'.encode(), "JSON string"),
+        (PACKED, gzip.compress(bytes(LONGEST + 1), mtime=0), "by gzip"),
+        (PACKED, PACKED[:-1], "by gzip"),
+    ],
+    ids=["fields", "fields of JSON", "form", "base64", "JSON string", "gzip", "gzip that is cut off"],
+)
+def test_what_would_take_long_is_not_undone(body: bytes, more: bytes, words: str) -> None:
+    found = [other for said, other in former_bodies(body) if words in said]
+    assert found
+    assert max(map(len, found)) <= LONGEST
+    assert not any(words in said for said, _ in former_bodies(more))
+
+
+def test_a_body_of_half_a_character_is_no_form() -> None:
+    assert not any("as a form" in words for words, _ in former_bodies(b'{"a": "\\ud800"}'))

@@ -1,6 +1,7 @@
 """Where a request names its id or its type."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from hookd.model import Field
 from hookd.signing import collect, find
+from hookd.signing.fields import body_reader
 
 
 def in_body(path: str, body: bytes) -> str | None:
@@ -39,6 +41,10 @@ def test_a_header_in_any_case_unless_it_is_empty_or_repeated() -> None:
         ("id", b'["id"]', None),
         ("id.x", b'{"id":"a"}', None),
         ("", b"{}", None),
+        ('"id"', b'{"\\"id\\"":"a"}', "a"),
+        ("data.id", b'{"data":{"x":1}}', None),
+        ("id", b'{"id":"a","id":"b"}', "b"),
+        ("id", b'{"id":true,"id":"b"}', "b"),
         ("id", b"", None),
         ("id", b'{"id":"a"', None),
         ("id", b'{"id":"\xff"}', None),
@@ -68,3 +74,29 @@ def test_text_is_found_at_any_depth(path: list[str], leaf: str) -> None:
     for name in reversed(path):
         body = {name: body, name + "?": None}
     assert in_body(".".join(path), json.dumps(body).encode()) == leaf
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+NAMES = st.sampled_from(["a", "b", '"'])
+PATHS = st.sampled_from(["a", "b", "a.a", "a.b", "a.b.a", '"', 'b."'])
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner)), st.lists(PATHS))
+def test_each_of_several_paths_is_found_as_if_alone(value: object, paths: list[str]) -> None:
+    body = json.dumps(value).encode()
+    found = body_reader(*(Field("body", path) for path in paths)).read(body)
+    assert found == {path: text for path in paths if (text := in_body(path, body)) is not None}
+    assert found == {path: text for path in paths if (text := plainly(path, value))}
+
+
+def plainly(path: str, value: Any) -> str | None:
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return str(value) if isinstance(value, str) or type(value) is int else None
+
+
+def test_of_headers_those_that_are_looked_at_count_in_any_case_and_as_often_as_they_came() -> None:
+    headers: list[tuple[str | bytes, str | bytes]] = [("X-A", "1"), (b"x-a", b"2"), ("x-b", "3"), (b"X-C", b"4")]
+    assert collect(headers, {"x-a", "x-c"}) == {"x-a": ["1", "2"], "x-c": ["4"]}
+    assert collect(headers, set()) == {}
+    assert collect(headers) == {"x-a": ["1", "2"], "x-b": ["3"], "x-c": ["4"]}

@@ -78,11 +78,12 @@ async def at_server(
     vault: Vault = PLAIN,
     *,
     lease: int = 60 * SECOND,
+    listens: bool = True,
     alone: bool = False,
 ) -> AsyncIterator[SharedStore]:
     """Open a store at a server; `alone` commits nothing by itself, since it waits for no news of others."""
-    async with share(address, clock, ids, DEDUPE, vault, lease=lease, listens=True) as store:
-        store._news.listens = not alone
+    async with share(address, clock, ids, DEDUPE, vault, lease=lease, listens=listens) as store:
+        store._news.listens = listens and not alone
         await store.enter()
         yield store
 

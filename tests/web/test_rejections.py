@@ -178,7 +178,9 @@ async def test_the_explanation_is_worked_out_with_the_present_secrets(stand: Sta
     assert "a secret that this source no longer has" in (await read(stand, kept["id"]))["explanation"]
     site(stand, replace(SHOP, secrets=(SECRET,)))
     stand.clock[0] += 3_600_000
-    assert (await read(stand, kept["id"]))["explanation"] == "With these secrets, and at that time, it verifies."
+    assert (await read(stand, kept["id"]))["explanation"] == (
+        f"With these secrets, and at that time, it verifies. To let it in: hookd retry {kept['id']}."
+    )
     site(stand)
     assert "there is no source shop any more" in (await read(stand, kept["id"]))["explanation"]
 
@@ -220,7 +222,8 @@ async def test_once_the_secret_is_mended_it_goes_the_usual_way(stand: Stand) -> 
     event = (await stand.call("GET", f"/api/v1/events/{accepted.json['id']}")).json
     assert (event["type"], event["origin"], event["content_type"]) == ("shop.sold", "inbound", "application/json")
     assert event["payload"] == json.loads(BODY)
-    assert (await read(stand, kept["id"]))["event"] == event["id"]
+    told = await read(stand, kept["id"])
+    assert (told["event"], told["explanation"]) == (event["id"], "With these secrets, and at that time, it verifies.")
     again = await accept(stand, kept["id"])
     assert again.status == 409
     assert f"accepted already, as {event['id']}" in again.json["detail"]

@@ -32,6 +32,7 @@ async def test_only_who_is_allowed_may_call(stand: Stand, caplog: pytest.LogCapt
     (record,) = caplog.records
     fields = record.__dict__["fields"]
     assert (fields["fault"], fields["source"]) == ("127.0.0.1 may not call here", "automator")
+    assert fields["hint"] == "allow of the source does not name it"
     use(stand, allow=WITHIN)
     assert (await stand.call("POST", SOURCE.path, {}, headers=TOKEN)).status == 200
     assert stand.metrics.inbound_requests == Counter({("automator", "forbidden"): 1, ("automator", "accepted"): 1})
@@ -61,6 +62,38 @@ async def test_behind_a_proxy_the_last_hop_that_is_none_calls(
 async def test_a_proxy_that_does_not_say_for_whom_is_the_caller_itself(stand: Stand) -> None:
     use(stand, ("loopback",), allow=ELSEWHERE)
     assert (await stand.call("POST", SOURCE.path, {}, headers=TOKEN)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("proxies", "headers", "hint"),
+    [
+        (
+            (),
+            {"X-Forwarded-For": "192.0.2.1"},
+            "X-Forwarded-For is not believed, since [server] proxies does not name 127",
+        ),
+        (("loopback",), {}, "127.0.0.1 is one of [server] proxies, and sends no X-Forwarded-For"),
+        (("loopback",), {"X-Forwarded-For": "198.51.100.1"}, "allow of the source does not name it"),
+    ],
+)
+async def test_the_log_says_what_to_do_about_who_is_kept_out(
+    stand: Stand, caplog: pytest.LogCaptureFixture, proxies: tuple[str, ...], headers: dict[str, str], hint: str
+) -> None:
+    use(stand, proxies, allow=ELSEWHERE)
+    with caplog.at_level(logging.WARNING):
+        told = await stand.call("POST", SOURCE.path, {}, headers={**TOKEN, **headers})
+    (record,) = caplog.records
+    assert hint in record.__dict__["fields"]["hint"]
+    assert hint not in told.text
+
+
+async def test_the_log_warns_of_what_a_source_can_t_take(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
+    use(stand, max_body=10)
+    with caplog.at_level(logging.WARNING):
+        assert (await stand.call("POST", SOURCE.path, data=b"x" * 11, headers=TOKEN)).status == 413
+        assert (await stand.call("PUT", SOURCE.path, {}, headers=TOKEN)).status == 405
+    logged = [record.__dict__["fields"] for record in caplog.records]
+    assert [(each["source"], each["status"]) for each in logged] == [("automator", 413), ("automator", 405)]
 
 
 async def test_only_the_methods_of_the_source_are_taken(stand: Stand) -> None:

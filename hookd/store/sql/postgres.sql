@@ -14,12 +14,12 @@ ON CONFLICT (kind, owner, key) DO UPDATE SET digest = excluded.digest, event = e
 WHERE dedupe.created_at < (SELECT min(column8) FROM wanted)
 RETURNING 1;
 
--- A newcomer's turn is its sequence.
+-- A newcomer's turn is its sequence, with room behind it for what is replayed.
 -- name: accept.insert_outbox
 INSERT INTO outbox (sequence, id, event, endpoint, tenant, type, status, reason, due_at, created_at, ordering_key, turn,
     held)
 SELECT number, column1, column2, column3, column4, column5, column6, column7, column8, column9, column10,
-    CASE WHEN column12 = 2 THEN number ELSE column11 END, column12
+    CASE WHEN column12 = 2 THEN number << 10 ELSE column11 END, column12
 FROM (
     SELECT hookd.next_sequence() AS number, given.*
     FROM (VALUES :rows(text, bigint, text, text, text, text, text, bigint, bigint, text, bigint, bigint)) AS given
@@ -133,19 +133,31 @@ CROSS JOIN LATERAL (
 WHERE outbox_open.sequence = next.sequence
 RETURNING outbox_open.endpoint, outbox_open.due_at;
 
--- The last one is that of newcomers.
+-- Before all newcomers that are yet to come.
 -- name: order.last_turns
-SELECT wanted.column1, wanted.column2,
+SELECT wanted.column1, wanted.column2, hookd.next_sequence() << 10,
     (SELECT max(turn) FROM outbox
      WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 0 AND turn IS NOT NULL),
     (SELECT max(turn) FROM outbox
-     WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 1 AND turn IS NOT NULL),
-    (SELECT max(turn) FROM outbox
-     WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 2 AND turn IS NOT NULL)
+     WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 1 AND turn IS NOT NULL)
 FROM (VALUES :rows(text, text)) AS wanted;
 
 -- name: order.keys_sending
 SELECT DISTINCT endpoint, ordering_key FROM outbox WHERE status = 'sending' AND owner = :owner AND turn IS NOT NULL;
+
+-- Texts as bytes, as from SQLite; PostgreSQL's function has made an id for a row without one.
+-- name: published.oldest
+SELECT sequence, convert_to(type, 'UTF8'), payload, convert_to(id, 'UTF8'), convert_to(tenant, 'UTF8'),
+    convert_to(ordering_key, 'UTF8'), convert_to(endpoints, 'UTF8'), new_id
+FROM published
+WHERE sequence IN (
+    SELECT sequence FROM (
+        SELECT sequence, sum(size) OVER (ORDER BY sequence) - size AS earlier
+        FROM (SELECT sequence, length(payload) AS size FROM published
+              WHERE fault IS NULL ORDER BY sequence LIMIT :most) AS lane
+    ) AS lane WHERE earlier < :bytes
+)
+ORDER BY sequence;
 
 -- name: record.stopped
 SELECT sequence FROM outbox

@@ -189,7 +189,8 @@ CREATE INDEX rejections_received_at ON hookd.rejections (received_at);
 CREATE TABLE hookd.processes (
     number      bigint       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text         NOT NULL,
-    expires_at  timestamptz  NOT NULL
+    expires_at  timestamptz  NOT NULL,
+    retiring    boolean      NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
 -- Into so many parts the lanes are shared out.
