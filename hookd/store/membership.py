@@ -81,7 +81,7 @@ class Membership:
     @property
     def leads(self) -> bool:
         """Say whether this process is the one that does what a single one has to do: it owns the first slot."""
-        return 0 in self.slots and 0 not in self.leaving
+        return 0 in self.slots
 
     def owns(self, lane: str) -> bool:
         """Say whether this process alone claims a lane's deliveries."""
