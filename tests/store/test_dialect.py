@@ -38,12 +38,14 @@ WALKS = {
     "endpoints.count_by_state": "all are counted",
     "endpoints.key_ids": "all are looked at",
     "cluster.due": "the first lane is where the index begins",
+    "published.waits": "the oldest is where the index begins",
+    "published.oldest": "as before",
 }
 """Statements that read an index, or the table of what is open, as a whole, and why."""
 
 Connected: TypeAlias = "asyncpg.Connection[Any]"
 
-BIG = ("attempts", "dedupe", "endpoints", "events", "outbox", "rejections", "subscriptions")
+BIG = ("attempts", "dedupe", "endpoints", "events", "outbox", "published", "rejections", "subscriptions")
 """Tables that grow, as their partitions' names begin."""
 
 

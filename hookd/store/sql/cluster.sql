@@ -98,4 +98,4 @@ FROM lane WHERE endpoint IS NOT NULL
 UNION ALL
 SELECT endpoint, min(due_at) FROM outbox WHERE status = 'pending' AND held = 2 GROUP BY endpoint
 UNION ALL
-(SELECT NULL, 0 FROM published WHERE fault IS NULL LIMIT 1);
+(SELECT NULL, 0 FROM published WHERE fault IS NULL ORDER BY sequence LIMIT 1);
