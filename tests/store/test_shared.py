@@ -25,6 +25,8 @@ LEASE = 2 * SECOND
 LONG = 600 * SECOND
 """A lease in whose time nothing happens by itself."""
 
+MEGABYTE = 1024 * 1024
+
 EVERYTHING = ("*", "hookd.*")
 
 
@@ -457,6 +459,30 @@ async def test_what_comes_late_from_a_process_taken_for_dead_is_refused(address:
             (told,) = await heir.deliveries()
             assert (told.status, told.last_error, told.attempt_count) == (Status.PENDING, "seen by the heir", 1)
             await shared_out(address, heir, lost)
+
+
+async def test_whoever_hangs_over_a_long_answer_holds_nobody_up(address: str) -> None:
+    """The server can't end the transaction for its idleness, since it has not even sent the answer."""
+    async with Wire(address) as wire, processes(address, 1, LEASE) as (heir,):
+        async with process(wire.address, LEASE, heir.clock) as lost:
+            await shared_out(address, heir, lost)
+            lane = lane_of(lost)
+            await heir.endpoint(lane)
+            for _ in range(8):
+                await heir.accept(payload=b"x" * MEGABYTE)
+            number = member(lost).number
+            wire.longest = 2 * MEGABYTE
+            claiming = asyncio.create_task(lost.claim(lane))
+            await until(lambda: not wire.open.is_set(), "it is being sent a long answer")
+            changed = await heir.store.change_endpoint(lane, None, CHANGES["url"])
+            assert changed.url == ELSEWHERE
+            await buried(address, number)
+            await shared_out(address, heir)
+            assert len(await heir.claim(lane)) == 8
+            wire.break_off()
+            wire.longest = None
+            wire.mend()
+            await asyncio.gather(claiming, return_exceptions=True)
 
 
 async def test_what_was_claimed_before_a_burial_is_not_taken_for_what_was_claimed_after(address: str) -> None:
