@@ -141,6 +141,10 @@ class Lanes:
         lane = self.learn(destination)
         return max(0, min(self._room(lane), lane.allowance(self._monotonic())))
 
+    def knows(self, lane: str) -> bool:
+        """Say whether a lane has been heard of."""
+        return lane in self._lanes
+
     def learn(self, destination: Destination) -> Lane:
         """Note what a destination says of its lane, which may have changed."""
         lane = self._lane(destination.id)

@@ -78,7 +78,8 @@ def _catch_up(context: Context, known: int, newest: int) -> Steps[None]:
     """Forget what others have changed, and let it be effective at once for the lanes of this process."""
     for (endpoint,) in (yield Query(SQL.changed, {"known": known, "newest": newest})):
         context.changes.touch(endpoint)
-        if context.directory.resubscribed(endpoint) and context.share.owns(endpoint):
+        context.directory.resubscribed(endpoint)
+        if context.room is not None and context.room.knows(endpoint) and context.share.owns(endpoint):
             destination = yield from context.directory.find(endpoint)
             if destination is not None:
                 context.learn(destination)

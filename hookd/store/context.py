@@ -41,7 +41,7 @@ class Everything:
     """The share of a process that has the store to itself."""
 
     shared = False
-    number = None
+    number: int | None = None
 
     def owns(self, lane: str) -> bool:  # noqa: ARG002 - a Share's signature
         """Say yes."""
@@ -50,6 +50,9 @@ class Everything:
 
 class Room(Protocol):
     """Who may be sent a delivery at once. Called on the store's thread alone."""
+
+    def knows(self, lane: str) -> bool:
+        """Say whether anything has been learnt of a lane."""
 
     def learn(self, destination: Destination) -> object:
         """Know what a destination now allows."""
@@ -151,10 +154,10 @@ class Directory:
             self._endpoints.clear()
         self._endpoints[endpoint.id] = endpoint
 
-    def resubscribed(self, identity: str) -> bool:
-        """Note that an endpoint has come, gone, or changed its patterns; answer whether it was remembered."""
+    def resubscribed(self, identity: str) -> None:
+        """Note that an endpoint has come, gone, or changed its patterns."""
+        self._endpoints.pop(identity, None)
         self._matches.clear()
-        return self._endpoints.pop(identity, None) is not None
 
     def find(self, identity: str) -> Steps[Destination | None]:
         """Answer the destination with this id, if there is one; Unavailable where its secrets can't be decrypted."""

@@ -38,7 +38,6 @@ WALKS = {
     "endpoints.count_by_state": "all are counted",
     "endpoints.key_ids": "all are looked at",
     "cluster.due": "the first lane is where the index begins",
-    "cluster.take_in": "the index has none but newcomers",
 }
 """Statements that read an index, or the table of what is open, as a whole, and why."""
 
