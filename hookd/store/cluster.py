@@ -36,11 +36,12 @@ class Buried:
 
 
 def beginning(number: int, patience: int, *, alone: bool) -> str:
-    """Answer the statements that begin a transaction; one that hangs for `patience` ms is ended by the server."""
+    """Answer the statements that begin a transaction; one that hangs or waits for `patience` ms is ended."""
     lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
     return (
         f"BEGIN; SELECT set_config('hookd.process', '{number}', true), "
         f"set_config('idle_in_transaction_session_timeout', '{patience}', true), "
+        f"set_config('lock_timeout', '{patience}', true), "
         f"pg_advisory_xact_lock_shared({LOCKS}, {number}), {lock}({LOCKS}, {DIRECTORY})"
     )
 
@@ -130,7 +131,18 @@ def _bury(context: Context, expired: Sequence[int]) -> Steps[list[Buried]]:
             left = yield from recover(context, [number])
             yield Query(SQL.vacate, {"number": number})
             buried.append(Buried(name, left[0]))
+    if len(buried) < len(expired):
+        yield from end_sessions()
     return buried
+
+
+def end_sessions() -> Steps[None]:
+    """End the sessions of processes whose leases have expired amid a transaction, which is in everybody's way.
+
+    Where the server can't get rid of a long answer, since the process hangs or its host is gone, no timeout of the
+    server's ends that.
+    """
+    yield Query(SQL.end_sessions, {"key": LOCKS})
 
 
 def _give_back(context: Context, member: Membership, share: int) -> Steps[None]:
