@@ -70,4 +70,5 @@ async def opened(directory: Path, clock: Clock, ids: IdFactory, dedupe: int) -> 
             yield file
     else:
         async with share(url, clock, ids, dedupe, PLAIN, lease=LEASE, listens=True) as shared:
+            await shared.enter()
             yield shared

@@ -4,7 +4,7 @@ A process keeps a lease by the database's clock. Whoever finds one that has expi
 nothing of that one is recorded; so a lane is never sent to by two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,13 +35,12 @@ class Buried:
     left: Recovered
 
 
-def beginning(number: int, patience: int, *, alone: bool) -> str:
-    """Answer the statements that begin a transaction; one that hangs or waits for `patience` ms is ended."""
+def beginning(number: int, settings: Mapping[str, str], *, alone: bool) -> str:
+    """Answer the statements that begin a transaction of the process with a number, with settings of its own."""
+    told = "".join(f"set_config('{name}', '{value}', true), " for name, value in settings.items())
     lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
     return (
-        f"BEGIN; SELECT set_config('hookd.process', '{number}', true), "
-        f"set_config('idle_in_transaction_session_timeout', '{patience}', true), "
-        f"set_config('lock_timeout', '{patience}', true), "
+        f"BEGIN; SELECT set_config('hookd.process', '{number}', true), {told}"
         f"pg_advisory_xact_lock_shared({LOCKS}, {number}), {lock}({LOCKS}, {DIRECTORY})"
     )
 

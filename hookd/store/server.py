@@ -39,8 +39,11 @@ FAULTS: Final = (
 COLLISIONS: Final = (Again, postgres.SerializationError, postgres.DeadlockDetectedError)
 """What two transactions do to each other; one of them is carried out again."""
 
-PATIENCE: Final = 3_000
-"""Milliseconds for which a transaction may stand still, or wait, until the server ends it: others may wait for it."""
+SETTINGS: Final = dialect.PLANNER | {"idle_in_transaction_session_timeout": "3000"}
+"""Of every session or, where none is a process's own, of every transaction. One that stands still for so long (ms) is
+ended by the server, since others may wait for it."""
+
+TOLD: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
 
 CONNECTING: Final = 5.0
 """Seconds for a connection to be made."""
@@ -71,6 +74,13 @@ class Server:
         self._address = address
         self._member = member
         self._sessions = sessions
+        self._options: dict[str, Any] = {"statement_cache_size": 0}
+        self._settings = {} if sessions else SETTINGS
+        if sessions:
+            self._options = {
+                "statement_cache_size": 1000,
+                "server_settings": SETTINGS | {"application_name": member.name},
+            }
         self._connection: Connection | None = None
         self._readers: asyncpg.Pool[Any] | None = None
         self._stopping = asyncio.Event()
@@ -85,15 +95,15 @@ class Server:
         Without sessions of their own, as behind PgBouncer, statements can't be prepared for later.
         """
         try:
-            return await asyncpg.connect(
+            connection: Connection = await asyncpg.connect(
                 self._address,
                 timeout=CONNECTING,
                 command_timeout=ANSWERING,
-                statement_cache_size=1000 if self._sessions else 0,
-                server_settings={"application_name": self._member.name} if self._sessions else None,
+                **self._options,
             )
         except (*FAULTS, postgres.PostgresError, ValueError) as error:  # the last where an option of the URL is wrong
             raise fault(error) from error
+        return connection
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
@@ -153,7 +163,9 @@ class Server:
         asked_at = member.monotonic()
         renewing = asked_at >= member.renew_at
         try:
-            await connection.execute(cluster.beginning(member.number or 0, PATIENCE, alone=alone))
+            await connection.execute(
+                cluster.beginning(member.number or 0, {} if self._sessions else SETTINGS, alone=alone)
+            )
             if alone:
                 context.directory.forget_endpoints()
             entered = await perform(connection, cluster.enter(context, member, renewing=renewing), alone=alone)
@@ -250,13 +262,14 @@ class Server:
                 max_size=READERS,
                 timeout=CONNECTING,
                 command_timeout=ANSWERING,
-                statement_cache_size=1000 if self._sessions else 0,
+                **self._options,
             )
         async with self._readers.acquire(timeout=CONNECTING) as connection:
             if self._sessions:
                 yield connection
             else:
                 async with connection.transaction(readonly=True):  # or each message may reach another session
+                    await connection.execute(TOLD)
                     yield connection
 
 
