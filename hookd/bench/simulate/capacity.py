@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 
-from hookd.bench.simulate.cluster import Cluster, Course
+from hookd.bench.simulate.cluster import Cluster
 from hookd.bench.simulate.costs import MICROSECOND, Costs, Work
 from hookd.bench.simulate.world import World
 
-EVENTS = 4000
-"""Events a process, in a course that looks whether a rate can be kept up."""
-STEPS = 6
-"""Halvings of what is between a rate that can be kept up and one that can't: to within 1.6 % of the bound."""
-KEPT_UP = 0.97
-"""How many of the events that come in the second half of a course must end in it."""
-_LATENCIES = 4
+UNDER_WAY = 2
+"""How many events are kept under way, as a multiple of the attempts that may be: more than any resource needs to be in
+use all the time, and yet no backlog, since a loop that accepts without end delivers nothing."""
+_ROUNDS = 8
+"""How many events end for each that is kept under way, at the least."""
 _MILLISECOND = 1e-3
 
 
@@ -31,35 +29,13 @@ class Capacity:
 
 
 def capacity(world: World, costs: Costs, processes: int) -> Capacity:
-    """Search for the highest rate that is kept up."""
-    most = min(bounds(world, costs, processes).values())
-    low, high = 0.0, most
-    course: Course | None = None
-    for _ in range(STEPS):
-        rate = (low + high) / 2
-        if (tried := kept_up(world, costs, processes, rate)) is None:
-            high = rate
-        else:
-            low, course = rate, tried
-    busy = {} if course is None else course.busy
-    name = max(busy, key=lambda each: busy[each], default="nothing is kept up")
-    return Capacity(processes, low, low * fanout(world), name, busy.get(name, 0.0))
-
-
-def kept_up(world: World, costs: Costs, processes: int, rate: float) -> Course | None:
-    """Publish at a rate for a while; answer the course, or None where what is under way grows."""
-    cluster = Cluster(world, costs, processes)
-    seconds = max(EVENTS * processes / rate, _LATENCIES * _longest(world))
-    before = cluster.flow(rate, seconds, until=seconds / 2)
-    after = cluster.go_on(seconds)
-    arrived, over = after.arrived - before.arrived, after.over - before.over
-    return after if over >= KEPT_UP * arrived else None
-
-
-def _longest(world: World) -> float:
-    """Answer the longest seconds for which something waits by nature, and not in a line."""
-    receivers = world.receivers
-    return max(_longest_latency(world), receivers.retry if receivers.failing or receivers.down else 0.0)
+    """Look how fast events end, where a new one is published for each: of what no line grows, that is the most."""
+    under_way = UNDER_WAY * world.machines.max_in_flight * processes
+    events = max(world.events * processes, _ROUNDS * under_way)
+    course = Cluster(world, costs, processes).circle(under_way, events)
+    rate = course.over / course.seconds
+    name = max(course.busy, key=lambda each: course.busy[each])
+    return Capacity(processes, rate, rate * fanout(world), name, course.busy[name])
 
 
 def _longest_latency(world: World) -> float:
@@ -90,11 +66,11 @@ def bounds(world: World, costs: Costs, processes: int) -> dict[str, float]:
     own, limits = world.database.cores, world.machines
     places = limits.per_endpoint * world.receivers.endpoints * max(1e-9, 1 - world.receivers.down)
     machines = -(-processes // world.machines.processes)
-    all_cores = machines * limits.cores * limits.speed
+    cores = machines * limits.left
     seconds = {
         "event loop": loop / processes / limits.speed,
         "store's one transaction at a time": steps.both / processes,
-        "cores of hookd's machines": (loop + (0 if own else steps.database)) / all_cores,
+        "cores of hookd's machines": (loop + (0 if own else steps.database)) / cores,
         "cores of the database": steps.database / own if own else 0.0,
         "bytes of the database's log": _bytes(costs, tries) / world.database.megabytes_per_second,
         "attempts in flight": tries * _mean_latency(world) / MICROSECOND / (limits.max_in_flight * processes),

@@ -43,7 +43,7 @@ class Point:
 async def check(stand: Stand, rounds: int, events: int) -> tuple[Costs, list[Figure]]:
     """In each round, measure service times, predict the points out of these alone, and measure the points."""
     found: list[Costs] = []
-    predicted, measured = [], []
+    predicted, measured, others = [], [], []
     for seed in range(rounds):
         costs, company = await calibrate(stand, max(2, events // _SHARE))
         stand.advance()
@@ -53,8 +53,9 @@ async def check(stand: Stand, rounds: int, events: int) -> tuple[Costs, list[Fig
         taken = _taken(before, _others(stand))
         predicted.append(predict(costs, company, events, taken, rate))
         found.append(costs)
+        others.append(taken)
         stand.advance()
-    return middle(found), figures(measured, predicted)
+    return middle(found), [*figures(measured, predicted), Figure("taken_by_others", "cores", others)]
 
 
 def _others(stand: Stand) -> tuple[float, float]:

@@ -2,9 +2,10 @@
 
 import itertools
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from hookd.bench.simulate.calendar import Action
 from hookd.bench.simulate.costs import MICROSECOND, Costs
 from hookd.bench.simulate.ledger import Delivery, Event, Ledger
 from hookd.bench.simulate.line import Line
@@ -13,8 +14,15 @@ from hookd.bench.simulate.surroundings import ALONE, Company, Surroundings
 from hookd.bench.simulate.traffic import arrivals
 from hookd.bench.simulate.world import World
 
+MOMENT = 0.02
+"""Seconds until another event is published for one that has ended, in the mean."""
+
 LONGEST = 600.0
 """Simulated seconds after which a course is ended that does not end by itself."""
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,15 @@ class Course:
     over: int
     busy: dict[str, float]
     """How much of each resource was in use, from 0 to 1."""
+
+    def since(self, before: "Course") -> "Course":
+        """Answer what it has come to after an earlier moment."""
+        seconds = self.seconds - before.seconds
+        busy = {
+            name: (share * self.seconds - before.busy[name] * before.seconds) / seconds
+            for name, share in self.busy.items()
+        }
+        return Course(seconds, self.arrived - before.arrived, self.over - before.over, busy)
 
 
 class Cluster:
@@ -47,11 +64,11 @@ class Cluster:
         """What came of the events."""
         return self._around.ledger
 
-    def publish(self, answered: Callable[[], object] = lambda: None) -> None:
+    def publish(self, answered: Action = _nothing, ended: Action = _nothing) -> None:
         """Publish an event, to the process whose turn it is."""
         around, process = self._around, next(self._turns)
         targets = around.receivers.choose(around.world.traffic.fanout)
-        event = Event(around.calendar.now, targets, len(targets), answered)
+        event = Event(around.calendar.now, targets, len(targets), answered, ended)
         around.ledger.arrive()
         if around.company.publish:
             self._generator.ask(around.company.publish * MICROSECOND, lambda: process.accept(event))
@@ -87,6 +104,24 @@ class Cluster:
         for _ in range(producers):
             following()
         return self.finish()
+
+    def circle(self, under_way: int, events: int) -> Course:
+        """Keep so many events under way; look at what comes while the latter half of so many ends.
+
+        Each is published a random moment after another has ended, or those that one commit ends would stay together.
+        """
+        calendar, half = self._around.calendar, events // 2
+        chance = random.Random(self._around.world.seed + 2)  # noqa: S311 -- a simulation, no secret
+
+        def following() -> None:
+            calendar.after(chance.expovariate(1 / MOMENT), partial(self.publish, ended=following))
+            if self.ledger.over in (half, events):
+                calendar.stop()
+
+        for _ in range(under_way):
+            following()
+        before = self.finish()
+        return self.finish().since(before)
 
     def drain(self, deliveries: int) -> Course:
         """Deliver so many that wait, one for each endpoint after the other; go on until all is recorded."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from hookd.bench.latency import percentile
 from hookd.bench.report import Report, Row, number, table
-from hookd.bench.simulate.capacity import EVENTS, Capacity, capacity
+from hookd.bench.simulate.capacity import Capacity, capacity
 from hookd.bench.simulate.cluster import Cluster
 from hookd.bench.simulate.costs import Costs, Work
 from hookd.bench.simulate.world import World
@@ -114,7 +114,7 @@ def _outlook(world: World, costs: Costs, able: Capacity) -> Outlook:
     if not rate:
         return Outlook(able, 0.0, None, None)
     cluster = Cluster(world, costs, able.processes)
-    seconds = EVENTS * able.processes / rate
+    seconds = world.events * able.processes / rate
     cluster.flow(rate, seconds, seconds)
     return Outlook(able, rate, _percentiles(cluster.ledger.answers), _percentiles(cluster.ledger.receptions))
 

@@ -17,6 +17,8 @@ class Event:
     """Deliveries that are not over."""
     answered: Callable[[], object] = lambda: None
     """What its publisher does next."""
+    ended: Callable[[], object] = lambda: None
+    """What happens once it is over."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +91,7 @@ class Ledger:
         self._move()
         self.over += 1
         self.spent += self.calendar.now - event.arrived
+        event.ended()
 
     def _move(self) -> None:
         self.area += self.under_way * (self.calendar.now - self._moved)

@@ -39,7 +39,7 @@ class Surroundings:
         self.ledger = Ledger(self.calendar)
         self.receivers = Endpoints(world.receivers, random.Random(world.seed))  # noqa: S311 -- a simulation, no secret
         self.outbox = Outbox(self.receivers.by_id)
-        self.machines = [Line(world.machines.cores, self._work) for _ in range(machines)]
+        self.machines = [Line(world.machines.servers, self._work) for _ in range(machines)]
         own = world.database.cores
         self.database = Line(own, self.calendar.after) if own else self.machines[0]
         self.round_trips = world.database.round_trips * MILLISECOND if own else 0.0

@@ -1,5 +1,6 @@
 """The world that is simulated: processes, machines, database, receivers and traffic."""
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from pydantic import Field, ValidationError
 from hookd.bench.simulate.costs import Costs, Model
 from hookd.bench.wire import BenchError
 
-_LEAST = 0.05
+_LEAST = 0.1
 
 
 class Machines(Model):
@@ -18,16 +19,27 @@ class Machines(Model):
     cores: int = Field(default=2, ge=1)
     """Of each machine."""
     taken: float = Field(default=0.0, ge=0)
-    """How many of these others use, that have nothing to do with hookd: all work takes so much longer."""
+    """How many of these others use, that have nothing to do with hookd."""
     processes: int = Field(default=1, ge=1)
     """On each machine."""
     max_in_flight: int = Field(default=256, ge=1)
+    """As `[delivery] max_in_flight`, and `per_endpoint`."""
     per_endpoint: int = Field(default=16, ge=1)
 
     @property
+    def left(self) -> float:
+        """How many cores are left for hookd."""
+        return max(_LEAST, self.cores - self.taken)
+
+    @property
+    def servers(self) -> int:
+        """As how many cores these are simulated."""
+        return math.ceil(self.left)
+
+    @property
     def speed(self) -> float:
-        """What is left of a core, as a share."""
-        return max(_LEAST, 1 - self.taken / self.cores)
+        """How fast each of them is, beside a whole one."""
+        return self.left / self.servers
 
 
 class Database(Model):
@@ -50,6 +62,7 @@ class Receivers(Model):
     latency: float = Field(default=20.0, ge=0)
     """Milliseconds until an answer, in the mean."""
     slow: float = Field(default=0.0, ge=0, le=1)
+    """They answer all the same, but late."""
     slowness: float = Field(default=2000.0, ge=0)
     """Milliseconds until a slow one answers."""
     down: float = Field(default=0.0, ge=0, le=1)
@@ -64,7 +77,7 @@ class Traffic(Model):
     """What is published."""
 
     rate: float | None = Field(default=None, gt=0)
-    """Events a second, at which the latency is told; None: half of what one process can do."""
+    """Events a second, at which the latency is told; None: half of what they can do."""
     fanout: int = Field(default=1, ge=0)
     """Deliveries for each event."""
     pattern: Literal["poisson", "steady", "bursts"] = "poisson"
@@ -77,6 +90,8 @@ class World(Model):
 
     processes: tuple[int, ...] = Field(default=(1, 2, 4, 8), min_length=1)
     """For how many the capacity is told."""
+    events: int = Field(default=4000, ge=100)
+    """For each process, in each course."""
     seed: int = 0
     machines: Machines = Machines()
     database: Database = Database()
