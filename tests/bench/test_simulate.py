@@ -3,7 +3,9 @@
 import itertools
 import json
 import random
+import re
 import statistics
+import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -216,6 +218,28 @@ def test_more_processes_do_more_until_the_database_is_the_limit() -> None:
     assert able[-1].events < 8 * able[0].events
 
 
+def test_each_resource_allows_what_is_asked_of_it_goes_into() -> None:
+    world = World(
+        machines=Machines(cores=4, processes=2),
+        database=Database(cores=2, megabytes_per_second=100),
+        receivers=Receivers(endpoints=10, latency=50, failing=0.5),
+        traffic=Traffic(fanout=3),
+    )
+    allowed = bounds(world, USUAL_COSTS, 4)
+    loop, database = 90 + 6 * 70 + (5 + 3 * 4 + 6 * 5), 8 + 3 * 6 + 6 * 8
+    assert allowed == pytest.approx(
+        {
+            "event loop": 4 / (loop * MICROSECOND),
+            "store's one transaction at a time": 4 / ((5 + 3 * 4 + 6 * 5 + database) * MICROSECOND),
+            "cores of hookd's machines": 2 * 4 / (loop * MICROSECOND),
+            "cores of the database": 2 / (database * MICROSECOND),
+            "bytes of the database's log": 100e6 / (3000 + 5 * 2000),
+            "attempts in flight": 4 * 256 / (6 * 0.05),
+            "attempts in flight for one endpoint": 10 * 16 / (6 * 0.05),
+        }
+    )
+
+
 def test_what_one_process_can_do_is_what_its_loop_can() -> None:
     able = capacity(World(), BARE, 1)
     assert able.events == pytest.approx(1 / (150 * MICROSECOND), rel=0.05)
@@ -302,6 +326,18 @@ def test_a_world_that_makes_no_sense_is_one_line(tmp_path: Path, content: bytes,
     told = CliRunner().invoke(hookd, ["bench", "simulate", "--world", str(file)])
     assert told.exit_code == 2
     assert saying in told.output
+
+
+def test_the_world_that_the_document_shows_is_one(tmp_path: Path) -> None:
+    document = Path(__file__).parents[2] / "docs" / "scaling.md"
+    [shown] = re.findall(r"```toml\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "world.toml").write_text(shown)
+    world = read(tmp_path / "world.toml")
+    shown_names = {name for table in tomllib.loads(shown).values() if isinstance(table, dict) for name in table}
+    tables = (world.machines, world.database, world.receivers, world.traffic)
+    left_out = {name for table in tables for name in type(table).model_fields} - shown_names
+    assert left_out == {"taken", "retry"}
+    assert world.costs is not None
 
 
 GIVEN = """\

@@ -11,6 +11,7 @@ from hookd.bench.simulate.costs import Costs, Model
 from hookd.bench.wire import BenchError
 
 _LEAST = 0.1
+"""Cores that are left for hookd whatever others take."""
 
 
 class Machines(Model):
@@ -86,7 +87,7 @@ class Traffic(Model):
 
 
 class World(Model):
-    """All of it; the defaults stand in docs/scaling.md."""
+    """All of it, as docs/scaling.md shows it."""
 
     processes: tuple[int, ...] = Field(default=(1, 2, 4, 8), min_length=1)
     """For how many the capacity is told."""
