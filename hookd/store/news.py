@@ -46,6 +46,7 @@ class News:
         self._member = member
         self._untold: defaultdict[int, set[str]] = defaultdict(set)
         self._wake = asyncio.Event()
+        self._followed: int | None = None
         self.on_lanes: Callable[[Sequence[str]], None] = lambda _: None
         """Called with lanes of this process that have something due."""
         self.on_change: Callable[[], None] = lambda: None
@@ -57,6 +58,11 @@ class News:
         """Let a process know, soon, that a lane of its own has something due; None where nobody is known to have it."""
         if self.listens and number is not None and number != self._member.number:
             self._untold[number].add(lane)
+            self._wake.set()
+
+    def follow(self) -> None:
+        """Listen to what is told this process, which may have a new number."""
+        if self._member.number != self._followed:
             self._wake.set()
 
     async def run(self) -> None:
@@ -72,11 +78,11 @@ class News:
         try:
             connection.add_termination_listener(self._end)
             await connection.add_listener(EVERYBODY, self._hear_all)
-            number = None
+            self._followed = None
             while not connection.is_closed():
-                if self._member.number != number:
-                    number = self._member.number
-                    await connection.add_listener(f"{EVERYBODY}_{number}", self._hear_lanes)
+                if self._member.number != self._followed:
+                    self._followed = self._member.number
+                    await connection.add_listener(f"{EVERYBODY}_{self._followed}", self._hear_lanes)
                     await connection.execute(NOTIFY, [EVERYBODY], [""])  # which it hears itself, and looks around
                 await self._tell(connection)
                 await asyncio.sleep(GATHERED)

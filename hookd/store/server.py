@@ -173,9 +173,7 @@ class Server:
             if alone:  # what this process changes itself is no news to it
                 entered = entered._replace(version=await perform(connection, cluster.newest_change(), alone=alone))
         except BaseException as error:
-            await self._roll_back(connection)
-            if is_fault(error):  # another connection may be better: it reaches another server, or is not read-only
-                connection.terminate()
+            await self._give_up(connection, error)
             raise
         await self._commit(connection, entered)
         member.version = entered.version
@@ -197,6 +195,15 @@ class Server:
         async with connection.transaction():
             number = await perform(connection, cluster.join(member.name, member.lease), alone=False)
         member.number = number
+
+    async def _give_up(self, connection: Connection, error: BaseException) -> None:
+        """Roll a transaction back; where it waited in vain, see that nobody waits for the same for ever."""
+        await self._roll_back(connection)
+        if isinstance(error, postgres.LockNotAvailableError):
+            with suppress(*FAULTS):
+                await perform(connection, cluster.end_sessions(), alone=False)
+        if is_fault(error):  # another connection may be better: it reaches another server, or is not read-only
+            connection.terminate()
 
     async def _roll_back(self, connection: Connection) -> None:
         try:
@@ -222,7 +229,8 @@ class Server:
         """Ask the server until it can tell whether a transaction was committed; StorageError where that ends."""
         for pause in _and_so_on(PAUSES):
             with suppress(StorageError, *FAULTS):
-                self._connection = await self.connect()
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self.connect()
                 status = await self._connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
                 if status != "in progress":
                     return bool(status == "committed")

@@ -66,6 +66,8 @@ class SharedStore(Store):
         self._poll = POLL if news.listens else POLL_WITHOUT_NEWS
         self._look_at = 0.0
         self._days_at = 0.0
+        self._heard: dict[str, int] = {}
+        """Lanes that became due since the transaction that is under way began, which may not have seen that."""
         self._balance_soon = asyncio.Event()
         self._published = asyncio.Event()
         member.busy = lambda: self.busy()
@@ -75,6 +77,7 @@ class SharedStore(Store):
         news.on_publication = self._published.set
 
     def _begin(self) -> Context:
+        self._heard.clear()  # what the transaction looks at next, it sees
         return Context(self._clock(), self._ids, self._directory, self.room, Changes(), self._dedupe, self._member)
 
     def _on_commit(self, committed: Committed) -> None:
@@ -83,6 +86,7 @@ class SharedStore(Store):
         member.slots = (member.slots | changes.gained) - changes.lost
         member.leaving -= changes.lost
         super()._on_commit(committed)
+        self._wake({lane: at for lane, at in self._heard.items() if lane in changes.scanned})
         for lane in changes.elsewhere:
             self._news.tell(member.owner_of(lane), lane)
 
@@ -146,6 +150,7 @@ class SharedStore(Store):
     def _take_in(self, found: cluster.Balance) -> None:
         """Know whose lanes are whose, and say who has died."""
         self._member.owners = found.owners
+        self._news.follow()
         for buried in found.buried:
             log.warning("took over from a process that died", extra={"fields": {"process": buried.name}})
             recover.tell(buried.left)
@@ -181,11 +186,8 @@ class SharedStore(Store):
         if self._member.number is None or self.fault is not None:
             return  # then they have them once the lease has expired
         with suppress(StorageError):
-            await self._database.transact(
-                self._begin, lambda context: cluster.leave(context, self._member), proof=False
-            )
-            if self._news is not None:
-                await self._news.tell_all()
+            await self._database.transact(self._begin, partial(cluster.leave, member=self._member), proof=False)
+            await self._news.tell_all()
 
     # What is due.
 
@@ -219,6 +221,7 @@ class SharedStore(Store):
     def _wake(self, due: Mapping[str, int]) -> None:
         """Let the delivery loop know of lanes that have become due without a commit of this process."""
         mine = {lane: at for lane, at in due.items() if self._member.owns(lane)}
+        self._heard |= mine
         if mine:
             self.on_commit(Committed((), Changes(due=mine), 0, 0.0))
 

@@ -195,26 +195,7 @@ class Cluster:
         """Wait until every process is ready, and the lanes are shared out among just these."""
         for daemon in self.daemons:
             await until_answered(lambda: self._is_ready(daemon), f"{daemon.directory.name} is ready")  # noqa: B023
-        try:
-            await until_answered(self._is_shared_out, "the lanes are shared out")
-        except AssertionError:
-            print(
-                DEBUG,
-                await self.query("SELECT * FROM hookd.processes"),
-                await self.query("SELECT owner, array_agg(slot) FROM hookd.slots GROUP BY 1"),
-            )
-            print(
-                await self.query(
-                    "SELECT status, owner, endpoint, held, count(*) FROM hookd.outbox_open GROUP BY 1,2,3,4"
-                )
-            )
-            from hookd.store.membership import slot_of
-
-            print({e: slot_of(e) for (e,) in await self.query("SELECT id FROM hookd.endpoints")})
-            for d in self.daemons:
-                async with self.session.get(f"{d.url}/metrics") as r:
-                    print([l for l in (await r.text()).splitlines() if "in_flight" in l])
-            raise
+        await until_answered(self._is_shared_out, "the lanes are shared out")
 
     async def _is_ready(self, daemon: Daemon) -> bool:
         try:
@@ -229,8 +210,6 @@ class Cluster:
             "WHERE number IS NOT NULL GROUP BY owner"
         )
         counts = [count for _, count in found]
-        global DEBUG
-        DEBUG = found
         return len(counts) == PROCESSES and sum(counts) == 128 and max(counts) <= 43
 
     async def owner_of(self, endpoint: str) -> int:
@@ -328,7 +307,7 @@ async def cluster(folder: Path, rng: random.Random) -> AsyncIterator[Cluster]:
             for daemon in daemons:
                 starting.create_task(stack.enter_async_context(daemon))
         for daemon in daemons:
-            stack.callback(lambda daemon=daemon: _go_on(daemon))
+            stack.callback(_go_on, daemon)
         yield Cluster(server, address, wires, daemons, session, rng)
 
 
