@@ -18,8 +18,10 @@ from hookd.lanes import Lanes
 from hookd.metrics import Metrics
 from hookd.model import Delivery, Destination, Handler, Status
 from hookd.store import Changes, Committed, DeliveryFilter, DeliveryRecord, Listing, Page
+from hookd.store.commit import Committer
+from hookd.store.context import Context
 from tests.store.model import Model, Row, Tried
-from tests.store.stand import DEDUPE, NOW, Stand, sqlite, stand_on
+from tests.store.stand import DEDUPE, NOW, STORES, Stand, stand_on
 
 T = TypeVar("T")
 
@@ -53,30 +55,45 @@ class Claim:
 
 
 class WatchedLanes(Lanes):
-    """Lanes that tell which new deliveries they took in at once, and of each claim its room and what came of it."""
+    """Lanes that tell which new deliveries they took in at once, and of each claim its room and what came of it.
+
+    They tell so of what is committed: a transaction may be carried out more than once.
+    """
 
     def __init__(self) -> None:
         super().__init__(ALL, EACH)
         self.answers: deque[tuple[str, bool]] = deque()
         self.claims: deque[Claim] = deque()
         self._taking = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what a transaction asked for that was not committed."""
+        self._answers: list[tuple[str, bool]] = []
+        self._claims: list[Claim] = []
+
+    def commit(self) -> None:
+        """Tell of what the transaction asked for."""
+        self.answers += self._answers
+        self.claims += self._claims
+        self.begin()
 
     def take(self, destination: Destination, now: int) -> bool:
         self._taking = True
         taken = super().take(destination, now)
         self._taking = False
-        self.answers.append((destination.id, taken))
+        self._answers.append((destination.id, taken))
         return taken
 
     def claimable(self, destination: Destination) -> int:
         room = super().claimable(destination)
-        self.claims.append(Claim(destination.id, room))
+        self._claims.append(Claim(destination.id, room))
         return room
 
     def hold(self, destination: Destination, count: int) -> None:
         super().hold(destination, count)
         if not self._taking:
-            next(claim for claim in reversed(self.claims) if claim.lane == destination.id).count += count
+            next(claim for claim in reversed(self._claims) if claim.lane == destination.id).count += count
 
 
 def refusal(answer: object) -> type[HookdError] | None:
@@ -86,11 +103,15 @@ def refusal(answer: object) -> type[HookdError] | None:
 class Comparison(RuleBasedStateMachine):
     """One store; `model` is what it must say."""
 
+    store = "sqlite"
+    """Which kind of it; one of STORES."""
+
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.open_in = STORES[self.store]()
         self.clock = [NOW]
         self.latest = NOW
         self.model = Model(self.clock, DEDUPE, self._taken)
@@ -102,19 +123,31 @@ class Comparison(RuleBasedStateMachine):
         self.runner.run(self._open())
 
     async def _open(self) -> None:
-        self.stand: Stand = await self.stack.enter_async_context(stand_on(sqlite, self.folder, self.clock))
+        self.stand: Stand = await self.stack.enter_async_context(stand_on(self.open_in, self.folder, self.clock))
         self.stand.lanes = self.lanes = WatchedLanes()
         self.stand.store.on_commit = self._note
+        self._watch(self.stand.store._committer)
         self.acceptor = Acceptor(self.stand.store, Metrics(), lambda: self.clock[0], self.stand.ids)
         self.claimed: dict[str, Delivery] = {}
         self.direct: dict[str, Delivery] = {}
         self.given_back: list[Row] = []
         """Of these the places are free, and the release is yet to be committed."""
 
+    def _watch(self, committer: Committer) -> None:
+        """Let the lanes know whenever a transaction begins."""
+        begin = committer._begin
+
+        def begin_watched() -> Context:
+            self.lanes.begin()
+            return begin()
+
+        committer._begin = begin_watched
+
     def _note(self, committed: Committed) -> None:
         """Do what the delivery loop does with a commit, but for the attempts."""
         changes = committed.changes
         self.stand.note(committed)
+        self.lanes.commit()
         self.concluded.update(changes.concluded)
         for lane, at in changes.due.items():
             self.lanes.make_due(lane, at)
@@ -126,11 +159,16 @@ class Comparison(RuleBasedStateMachine):
 
     def _taken(self, target: str) -> bool:
         """Say for the model whether the lanes took a new delivery in at once."""
-        if self.stand.store.room is None:
+        if self.stand.store.room is None or self._is_newcomer(target):
             return False
         name, taken = self.lanes.answers.popleft()
         assert name == target
         return taken
+
+    def _is_newcomer(self, target: str) -> bool:
+        """Say whether a new delivery to a destination stands in line only once its lane is claimed from."""
+        destination = self.model.target(target)
+        return self.store != "sqlite" and destination is not None and destination.ordered
 
     def teardown(self) -> None:
         self.write_all()
@@ -169,6 +207,7 @@ class Comparison(RuleBasedStateMachine):
         """Read every delivery; they are in the order of the model's rows."""
         self.deliveries = await everything(lambda page: self.stand.store.deliveries(DeliveryFilter(), page))
         self.names = [delivery.id for delivery in self.deliveries]
+        self.newcomers = {identity for (identity,) in await self.stand.ask("SELECT id FROM outbox WHERE held = 2")}
 
     def look_and_compare(self) -> None:
         """Compare the store with the model, after something that was asked of both."""
@@ -250,10 +289,11 @@ class Comparison(RuleBasedStateMachine):
         return self.model.rows[self.names.index(identity)]
 
     async def reopen(self, handlers: dict[str, Handler]) -> list[str]:
-        """Drop the store with whatever is in flight, and open it again."""
+        """Let the process die with whatever is in flight, and another start."""
+        await self.stand.die()
         await self.stack.aclose()
         await self._open()
-        return await self.stand.store.recover(handlers)
+        return await self.stand.recover(*handlers.values())
 
     # What must be so.
 
@@ -264,8 +304,8 @@ class Comparison(RuleBasedStateMachine):
             (event.tenant, event.type, event.origin) for event in self.model.events
         ]
         for delivery, row in zip(self.deliveries, self.model.rows, strict=True):
-            held = self.model.is_held(row)
-            expected = (row.status, self.model.reason(row), row.attempts, row.last_error)
+            held = self.model.is_held(row) and delivery.id not in self.newcomers
+            expected = (row.status, self.model.reason(row, held=held), row.attempts, row.last_error)
             found = (delivery.status, delivery.reason, delivery.attempt_count, delivery.last_error)
             assert found == expected, (found, expected)
             assert (delivery.endpoint, delivery.tenant, delivery.type) == (row.target, row.event.tenant, row.event.type)

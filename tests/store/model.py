@@ -183,10 +183,10 @@ class Model:
         line = self.line(row.target, row.event.ordering_key)
         return row is not line[0] or any(each.status is Status.SENDING for each in line)
 
-    def reason(self, row: Row) -> str | None:
-        """Say why a delivery is where it is, if there is anything to say."""
+    def reason(self, row: Row, *, held: bool) -> str | None:
+        """Say why a delivery is where it is, if there is anything to say; `held`: it is known to wait for another."""
         target = self.target(row.target)
-        known = row.stop or row.reason or (GOES_FIRST if self.is_held(row) else None)
+        known = row.stop or row.reason or (GOES_FIRST if held else None)
         if known is not None or target is None or row.status is not Status.PENDING or row.due_at > self.now:
             return known
         is_blocked = target.blocked_until > self.now

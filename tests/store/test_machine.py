@@ -1,5 +1,6 @@
 """Random courses of events, attempts, interventions, crashes and clocks, against the model of what comes of them."""
 
+import os
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from itertools import cycle
@@ -400,7 +401,21 @@ class Contract(Comparison):
         self.look_and_compare()
 
 
+class SharedContract(Contract):
+    """The same of a store that others may share."""
+
+    store = "postgres"
+
+
+def examples(usual: int) -> settings:
+    """Try so many courses, or as many as HOOKD_MACHINE_EXAMPLES says."""
+    count = int(os.environ.get("HOOKD_MACHINE_EXAMPLES", usual))
+    checks = [HealthCheck.too_slow]
+    return settings(max_examples=count, stateful_step_count=30, deadline=None, suppress_health_check=checks)
+
+
 TestContract = Contract.TestCase
-TestContract.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestContract.settings = examples(40)
+
+TestSharedContract = SharedContract.TestCase
+TestSharedContract.settings = examples(10)

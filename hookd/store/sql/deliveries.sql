@@ -1,10 +1,11 @@
 -- status <> 'delivered' and + as in claim.sql.
 
--- What is due and waits all the same waits for its endpoint, whose row says why.
+-- What is due and waits all the same waits for its endpoint, whose row says why. Of a newcomer (held = 2) it is not
+-- known yet whether another goes first.
 -- name: columns
 SELECT outbox.id, events.id, outbox.type, outbox.tenant, outbox.endpoint, outbox.status,
     coalesce(outbox.stop, outbox.reason, CASE
-        WHEN outbox.held > 0 THEN 'an older delivery of this ordered endpoint goes first'
+        WHEN outbox.held = 1 THEN 'an older delivery of this ordered endpoint goes first'
         WHEN outbox.status <> 'pending' OR outbox.due_at > :now THEN NULL
         WHEN endpoints.state = 'paused' THEN 'the endpoint is paused'
         WHEN endpoints.opened_at IS NOT NULL AND endpoints.blocked_until > :now
@@ -14,7 +15,7 @@ SELECT outbox.id, events.id, outbox.type, outbox.tenant, outbox.endpoint, outbox
         WHEN endpoints.rate_limit IS NOT NULL
             THEN 'it waits for its turn within the endpoint''s rate limit of ' || endpoints.rate_limit
     END),
-    outbox.attempt_count, CASE WHEN outbox.status = 'pending' AND outbox.held = 0 THEN outbox.due_at END,
+    outbox.attempt_count, CASE WHEN outbox.status = 'pending' AND outbox.held <> 1 THEN outbox.due_at END,
     outbox.last_error, outbox.created_at, outbox.sequence
 FROM outbox CROSS JOIN events ON events.sequence = outbox.event LEFT JOIN endpoints ON endpoints.id = outbox.endpoint
 
@@ -23,10 +24,11 @@ SELECT outbox.sequence, outbox.tenant, outbox.endpoint, outbox.status, events.or
 FROM outbox CROSS JOIN events ON events.sequence = outbox.event WHERE outbox.id = :id;
 
 -- What is retried goes before all that waits in its line, whose turns count from 1, and keeps the order of the events
--- among what is retried besides.
+-- among what is retried besides. A newcomer stays one.
 -- name: retry
 UPDATE outbox SET status = 'pending', reason = NULL, stop = NULL, step = 0, crashes = 0, due_at = :now,
-    ordering_key = :ordering_key, turn = CASE WHEN :ordered > 0 THEN coalesce(turn, event - 4611686018427387904) END, held = :ordered
+    ordering_key = :ordering_key, turn = CASE WHEN :ordered > 0 THEN coalesce(turn, event - 4611686018427387904) END,
+    held = CASE WHEN held = 2 THEN held ELSE :ordered END
 WHERE sequence = :sequence;
 
 -- name: cancel

@@ -80,6 +80,24 @@ FROM outbox JOIN events ON events.sequence = outbox.event
 WHERE outbox.status = 'sending' AND outbox.owner = :owner AND outbox.endpoint LIKE 'handler:%'
     AND outbox.crashes + 1 >= :crashes AND outbox.stop IS NULL;
 
+-- Newcomers wait as well.
+-- name: claim.handlers_waited_for
+WITH RECURSIVE lane (endpoint) AS (
+    SELECT min(endpoint) FROM outbox
+    WHERE status = 'pending' AND held = 0 AND endpoint >= 'handler:' AND endpoint < 'handler;'
+    UNION ALL
+    SELECT (SELECT min(endpoint) FROM outbox
+            WHERE status = 'pending' AND held = 0 AND outbox.endpoint > lane.endpoint
+                AND outbox.endpoint < 'handler;')
+    FROM lane WHERE lane.endpoint IS NOT NULL
+)
+SELECT endpoint FROM lane WHERE endpoint IS NOT NULL
+UNION
+SELECT endpoint FROM outbox
+WHERE status = 'pending' AND held = 2 AND endpoint >= 'handler:' AND endpoint < 'handler;'
+UNION
+SELECT endpoint FROM outbox WHERE status = 'sending' AND endpoint >= 'handler:' AND endpoint < 'handler;';
+
 -- name: endpoints.subscribers
 SELECT DISTINCT endpoint FROM subscriptions
 WHERE tenant = :tenant AND pattern = ANY (ARRAY(SELECT json_array_elements_text(:patterns))) ORDER BY endpoint;
