@@ -105,6 +105,7 @@ class News:
             self.on_change()
 
     def _hear_change(self, *_: object) -> None:
+        self._wake.set()  # this process may have another number now
         self.on_change()
 
 
