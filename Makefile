@@ -31,7 +31,7 @@ format: .venv/dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/run  ## measure this machine: every scenario but the soak
+bench: .venv/run  ## measure this machine: every scenario but the soak and the simulation
 	$(BIN)/hookd bench drain
 	$(BIN)/hookd bench pipeline
 	$(BIN)/hookd bench fanout

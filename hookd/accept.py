@@ -1,39 +1,28 @@
 """Accepting an event: make it a draft with its dedupe keys, store it, and answer the producer."""
 
+import asyncio
 import logging
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
 
-from msgspec import structs
-
+from hookd.errors import Unavailable
 from hookd.ids import IdFactory
 from hookd.logs import wide
 from hookd.metrics import Metrics
-from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Event, Origin
-from hookd.store import Accepted, Draft, Key, KeyKind, Store
+from hookd.model import PAYLOAD_TYPE, Clock, Delivery, Endpoint, Event, Origin, Publication
+from hookd.store import Accepted, Draft, Key, KeyKind, Store, draft_of
 
-PUBLISHED = "api"
-"""Where published events come from, in the metrics."""
+PUBLISHED, PICKED_UP = "api", "outbox"
+"""Where published events come from, in the metrics: the API, or the database, where an application has put them."""
+
+PAUSE = 2.0
+"""Seconds between attempts to pick up what applications have published, while the store is at fault."""
 
 TEST_TYPE = "hookd.test"
 TEST_PAYLOAD = b'{"message":"This is a test from hookd."}'
 
 log = logging.getLogger("hookd.accept")
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """An event that a producer publishes. `id` and `idempotency_key` are the producer's own, where given."""
-
-    type: str
-    payload: bytes = field(repr=False)
-    tenant: str | None = None
-    id: str | None = None
-    idempotency_key: str | None = None
-    endpoints: tuple[str, ...] | None = None
-    ordering_key: str = ""
-    content: bytes | None = field(default=None, repr=False)
-    """What tells it from another, where the payload contains the event's id; None: the payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +50,7 @@ class Acceptor:
 
     async def publish(self, publication: Publication, new_id: str | None = None) -> Receipt:
         """Store a published event; return once it is on disk. `new_id` is used where the producer gave none."""
-        owner = publication.tenant or ""
-        keys = []
-        if publication.id is not None:
-            keys.append(Key(KeyKind.PRODUCER_ID, owner, publication.id))
-        if publication.idempotency_key is not None:
-            keys.append(Key(KeyKind.IDEMPOTENCY_KEY, owner, publication.idempotency_key))
-        identity = publication.id or new_id or self.new_id()
-        event = self._event(
-            identity, publication.tenant, publication.type, Origin.PUBLISHED, publication.payload, PAYLOAD_TYPE
-        )
-        if publication.ordering_key:
-            event = structs.replace(event, ordering_key=publication.ordering_key)
-        digest = _digest(publication) if keys else b""
-        draft = Draft(event, digest, tuple(keys), publication.endpoints)
+        draft = draft_of(publication, publication.id or new_id or self.new_id(), self._clock())
         return self._receipt(await self._accept(draft, PUBLISHED), publication)
 
     async def admit(  # the parts of a verified request, each with its name
@@ -106,6 +82,33 @@ class Acceptor:
             raise AssertionError("a direct draft is answered with its delivery")
         return accepted.delivery
 
+    async def watch(self, sources: Callable[[], Collection[str]]) -> None:
+        """Pick up what applications publish as soon as they have committed it; no type begins with a source's name."""
+        await self._tell_of_refused()
+        while True:
+            try:
+                await self.pick_up(sources())
+                await self._store.stirred()
+            except Unavailable:  # it says so in its own log, and at /readyz
+                await asyncio.sleep(PAUSE)
+
+    async def _tell_of_refused(self) -> None:
+        with suppress(Unavailable):
+            count = await self._store.count_refused()
+            if count:
+                wide(log, logging.WARNING, "what applications published is there still, and no event", count=count)
+
+    async def pick_up(self, sources: Collection[str]) -> None:
+        """Make events of all that applications have published; what can't be one stays, and the log tells of it."""
+        while await self._store.publication_waits():
+            picked_up = await self._store.pick_up(sources)
+            for event, accepted in picked_up.events:
+                self._count(event, accepted, PICKED_UP)
+            for each in picked_up.refused:
+                wide(log, logging.WARNING, "what an application published is no event", **each._asdict())
+            if not picked_up.events and not picked_up.refused:  # another process is to pick it up
+                return
+
     def _event(
         self, identity: str, tenant: str | None, event_type: str, origin: Origin, payload: bytes, content_type: str
     ) -> Event:
@@ -113,12 +116,14 @@ class Acceptor:
 
     async def _accept(self, draft: Draft, source: str) -> Accepted:
         accepted = await self._store.accept(draft)
+        self._count(draft.event, accepted, source)
+        return accepted
+
+    def _count(self, event: Event, accepted: Accepted, source: str) -> None:
         if not accepted.repeated:
             self._metrics.events_accepted[source] += 1
             if not accepted.deliveries:
-                event = draft.event
                 wide(log, logging.INFO, "nobody gets an event", event=event.id, type=event.type, tenant=event.tenant)
-        return accepted
 
     def _receipt(self, accepted: Accepted, publication: Publication) -> Receipt:
         note = None
@@ -129,15 +134,3 @@ class Acceptor:
                 "event pass; the event is stored all the same"
             )
         return Receipt(accepted.event, accepted.deliveries, note, accepted.repeated)
-
-
-def _digest(publication: Publication) -> bytes:
-    """Tell content from other content: type, tenant, payload bytes, endpoints, ordering key."""
-    parts = (
-        publication.type.encode(),
-        b"" if publication.tenant is None else b"=" + publication.tenant.encode(),
-        b"" if publication.endpoints is None else b"=" + ",".join(publication.endpoints).encode(),
-        *([publication.ordering_key.encode()] if publication.ordering_key else []),
-    )
-    content = publication.payload if publication.content is None else publication.content
-    return sha256(b"\n".join(parts) + b"\n" + content).digest()

@@ -147,15 +147,21 @@ class Daemon:
             try:
                 await self._recover()
                 loops.create_task(self._deliverer.run(), name="deliver")
+                picking_up = loops.create_task(self._acceptor.watch(self._sources), name="pick up")
+                upkeep.append(picking_up)
                 upkeep.append(loops.create_task(self._deliverer.watch(), name="watch"))
                 upkeep.append(loops.create_task(self._reloading(), name="reload"))
                 async with self._serving():
                     await self._greet()
                     await self._stop.wait()
                     log.info("stopping: nothing new is taken in, and what is in flight ends first")
+                    picking_up.cancel()
                     await self._deliverer.drain(self._settings.server.drain / 1000)
             finally:
                 await self._wind_down(upkeep)
+
+    def _sources(self) -> frozenset[str]:
+        return self._box.site.source_names
 
     async def _recover(self) -> None:
         """Take up what the last run left; StartError where the store can't be written."""

@@ -58,7 +58,7 @@ class Metrics:
     """The daemon's counters. Labels are bounded: names from the configuration, and words of ours."""
 
     events_accepted: Counter[str] = field(default_factory=Counter)
-    """By source; `api` for what was published."""
+    """By source; `api` for what was published there, `outbox` for what applications have put into the database."""
     deliveries: Counter[str] = field(default_factory=lambda: _zeros(FINAL))
     attempts: Counter[str] = field(default_factory=lambda: _zeros(Outcome))
     inbound_requests: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -84,6 +84,21 @@ class Event(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """An event that a producer publishes. `id` and `idempotency_key` are the producer's own, where given."""
+
+    type: str
+    payload: bytes = field(repr=False)
+    tenant: str | None = None
+    id: str | None = None
+    idempotency_key: str | None = None
+    endpoints: tuple[str, ...] | None = None
+    ordering_key: str = ""
+    content: bytes | None = field(default=None, repr=False)
+    """What tells it from another, where the payload contains the event's id; None: the payload."""
+
+
+@dataclass(frozen=True, slots=True)
 class PreviousSecret:
     """A secret that still signs, until `expires_at`."""
 

@@ -1,17 +1,22 @@
 """Accepting what producers publish: their ids, their keys, and what they are told."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hookd.accept import Acceptor, Publication, Receipt
+from hookd.accept import Acceptor, Receipt
 from hookd.errors import Conflict, InvalidInput, Unavailable
 from hookd.metrics import Metrics
-from hookd.model import EndpointState, Origin, Outcome, Status
+from hookd.model import EndpointState, Origin, Outcome, Publication, Status
+from tests.crash.waiting import until, until_answered
+from tests.store.faults import empty, fill
 from tests.store.stand import DEDUPE, Stand, sqlite, stand_on
 
 PURCHASE = Publication("purchase", b'{"name": "Ada"}')
@@ -157,3 +162,75 @@ async def test_a_test_is_claimed_for_its_caller(stand: Stand, acceptor: Acceptor
     await stand.end(delivery, Outcome.TIMEOUT, schedule=())
     assert (await stand.delivery(delivery.id)).status is Status.FAILED
     assert await stand.types() == ["hookd.test"]
+
+
+def insert(folder: Path, *rows: tuple[str, str], payload: str = "{}") -> None:
+    """Publish rows of type and id, as an application does in a transaction of its own."""
+    with closing(sqlite3.connect(folder / "hookd.db")) as application, application:
+        values = [(event_type, payload, identity) for event_type, identity in rows]
+        application.executemany("INSERT INTO publish (type, payload, id) VALUES (?, ?, ?)", values)
+
+
+async def test_what_applications_publish_is_picked_up_and_counted_and_refusals_are_told_once(
+    stand: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookd.store.publish.ROWS", 2)
+    caplog.set_level("INFO")
+    metrics = Metrics()
+    acceptor = Acceptor(stand.store, metrics, lambda: stand.now, stand.ids)
+    await acceptor.publish(replace(PURCHASE, id="order-1"))
+    await stand.endpoint(event_types=("order.*",))
+    insert(tmp_path, *(("order.placed", f"order-{number}") for number in range(1, 5)), ("shop.sold", "sold"))
+    insert(tmp_path, ("purchase", "purchase-1"))
+    caplog.clear()
+    for _ in range(2):
+        await acceptor.pick_up({"shop"})
+    assert metrics.events_accepted == {"api": 1, "outbox": 4}
+    assert await stand.types() == ["purchase", *["order.placed"] * 3, "purchase"]
+    told = [(record.levelname, record.getMessage(), getattr(record, "fields", {})) for record in caplog.records]
+    clash = "the id order-1 was already published with other content; give this event its own id"
+    reserved = "type: types that begin with shop are not published; they tell where an event came from"
+    message = "what an application published is no event"
+    assert told == [
+        ("WARNING", message, {"id": "order-1", "type": "order.placed", "fault": clash}),
+        ("INFO", "nobody gets an event", {"event": "purchase-1", "type": "purchase", "tenant": None}),
+        ("WARNING", message, {"id": "sold", "type": "shop.sold", "fault": reserved}),
+    ]
+
+
+async def test_it_watches_for_what_applications_publish(
+    stand: Stand, acceptor: Acceptor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A start tells of what was refused earlier; then each commit is noticed, whatever the sources are by then."""
+    insert(tmp_path, ("shop.sold", "refused"))
+    await acceptor.pick_up({"shop"})
+    caplog.clear()
+    sources = set[str]()
+    watching = asyncio.create_task(acceptor.watch(lambda: sources))
+    for number in range(2):
+        insert(tmp_path, ("shop.sold", f"sold-{number}"))
+        await until_answered(partial(has_events, stand, number + 1), "it is picked up")
+    sources.add("shop")
+    insert(tmp_path, ("shop.sold", "sold-2"))
+    await until(lambda: len(caplog.records) == 2, "it is refused")
+    watching.cancel()
+    assert [getattr(record, "fields", {}).get("count") for record in caplog.records] == [1, None]
+    assert [getattr(record, "fields", {}).get("id") for record in caplog.records] == [None, "sold-2"]
+
+
+async def test_while_the_storage_is_at_fault_it_watches_on(
+    stand: Stand, acceptor: Acceptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookd.accept.PAUSE", 0.01)
+    await stand.endpoint()
+    insert(tmp_path, ("order.placed", "order-1"), payload='"' + "x" * 100_000 + '"')
+    await fill(stand)
+    watching = asyncio.create_task(acceptor.watch(set))
+    await until(lambda: stand.store.fault is not None, "the storage is at fault")
+    await empty(stand)
+    await until_answered(partial(has_events, stand, 1), "it is picked up")
+    watching.cancel()
+
+
+async def has_events(stand: Stand, count: int) -> bool:
+    return len(await stand.types()) == count

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from hookd.accept import Acceptor, Publication
+from hookd.accept import Acceptor
 from hookd.bench.place import opened
 from hookd.bench.stand import PAYLOAD
 from hookd.bench.subject import EVENT_TYPE
 from hookd.ids import IdFactory
 from hookd.metrics import Metrics
-from hookd.model import wall_clock
+from hookd.model import Publication, wall_clock
 from hookd.store import Store
 
 T = TypeVar("T")

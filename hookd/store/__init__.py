@@ -10,6 +10,7 @@ from hookd.store.accept import Accepted, Draft, Key, KeyKind
 from hookd.store.commit import Committed
 from hookd.store.context import Changes, Room
 from hookd.store.deliveries import DeliveryFilter, DeliveryRecord
+from hookd.store.draft import draft_of
 from hookd.store.events import EventRecord
 from hookd.store.face import Store
 from hookd.store.file import own
@@ -44,6 +45,7 @@ __all__ = [
     "Store",
     "Totals",
     "Vault",
+    "draft_of",
     "open_store",
     "share",
 ]  # fmt: skip

@@ -174,9 +174,17 @@ def leave(context: Context, member: Membership) -> Steps[None]:
     yield Query(SQL.leave, {"number": number})
 
 
-def due() -> Steps[dict[str, int]]:
-    """Answer all lanes that have something waiting, and when that is due (epoch ms)."""
-    lanes: dict[str, int] = {}
+class Due(NamedTuple):
+    """What waits: lanes, each with when it is due (epoch ms), and whether applications have published something."""
+
+    lanes: Mapping[str, int]
+    published: bool
+
+
+def due() -> Steps[Due]:
+    """Answer all that waits."""
+    lanes: dict[str | None, int] = {}
     for lane, at in (yield Query(SQL.due, {})):
         lanes[lane] = min(at, lanes.get(lane, at))
-    return lanes
+    published = lanes.pop(None, None) is not None
+    return Due({lane: at for lane, at in lanes.items() if lane is not None}, published)

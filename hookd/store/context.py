@@ -33,6 +33,10 @@ class Share(Protocol):
     number: int | None
     """What tells this process from those others; None while it is none of them."""
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that does what a single one has to do."""
+
     def owns(self, lane: str) -> bool:
         """Say whether this process alone claims a lane's deliveries."""
 
@@ -41,6 +45,7 @@ class Everything:
     """The share of a process that has the store to itself."""
 
     shared = False
+    leads = True
     number: int | None = None
 
     def owns(self, lane: str) -> bool:  # noqa: ARG002 - a Share's signature
@@ -139,12 +144,12 @@ class Directory:
         self._matches: dict[tuple[str | None, str, Origin], tuple[str, ...]] = {}
 
     def forget(self) -> None:
-        """Read everything afresh: a transaction failed, or somebody else wrote."""
+        """Know nothing any more: a transaction failed."""
         self.forget_endpoints()
         self.tallies.clear()
 
     def forget_endpoints(self) -> None:
-        """Read the endpoints afresh."""
+        """Read the endpoints afresh: somebody else wrote."""
         self._endpoints.clear()
         self._matches.clear()
 

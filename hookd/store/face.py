@@ -2,13 +2,13 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from hookd.errors import Unavailable
 from hookd.ids import IdFactory
 from hookd.model import Attempt, Clock, Delivery, Endpoint, Event, Handler, Rejection
-from hookd.store import claim, deliveries, endpoints, events, record, recover, rejections, replay, totals
+from hookd.store import claim, deliveries, endpoints, events, publish, record, recover, rejections, replay, totals
 from hookd.store.accept import Accepted, Draft, accept
 from hookd.store.commit import Committed, Committer, Group, Rank
 from hookd.store.context import Changes, Context, Directory, Room
@@ -17,6 +17,7 @@ from hookd.store.deliveries import DeliveryFilter, DeliveryRecord
 from hookd.store.endpoints import Change, Named
 from hookd.store.events import EventRecord
 from hookd.store.page import Listing, Page
+from hookd.store.publish import PickedUp
 from hookd.store.rejections import RejectionRecord
 from hookd.store.replay import Replay
 from hookd.store.result import Result
@@ -150,6 +151,10 @@ class Store(ABC):
         """See what other processes have written, and look for what is due."""
 
     @abstractmethod
+    async def stirred(self) -> None:
+        """Wait until an application may have published something, or for some seconds at the most."""
+
+    @abstractmethod
     async def prune(self, retention: int) -> None:
         """Delete the events that have been over for `retention` (ms); one round, to be repeated."""
 
@@ -186,6 +191,20 @@ class Store(ABC):
     async def totals(self) -> Totals:
         """Count what waits, and the endpoints by state."""
         return await self._read(totals.totals())
+
+    # What applications publish in transactions of their own.
+
+    async def publication_waits(self) -> bool:
+        """Say whether there is something for this process to pick up."""
+        return await self._read(publish.waits())
+
+    async def count_refused(self) -> int:
+        """Count what applications published and was refused."""
+        return await self._read(publish.count_refused())
+
+    def pick_up(self, sources: Collection[str]) -> asyncio.Future[PickedUp]:
+        """Make events of some of what applications published, the oldest first; no type begins with a source's name."""
+        return self._write(publish.pick_up, sources)
 
     # Endpoints.
 

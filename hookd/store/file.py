@@ -13,6 +13,7 @@ from hookd.store.files import Files, named
 from hookd.store.sqlite import (
     Connection,
     FileLock,
+    begin_immediate,
     connect,
     connect_reader,
     data_version,
@@ -54,7 +55,7 @@ class File:
         self.files.check(connection, others=proof)
         context = begin()
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            begin_immediate(connection)
             answer = perform(connection, carry_out(context))
             if proof:
                 _touch(connection)

@@ -33,6 +33,10 @@ class Journal:
         os.close(self._index_descriptor)
         os.close(self._descriptor)
 
+    def stamp(self) -> bytes:
+        """Answer the index's header, which every commit changes (https://sqlite.org/walformat.html, section 2.1)."""
+        return self._index[:INDEX_HEADER]
+
     def cut_short(self, *, header: bool) -> bool:
         """Say whether frames are missing that the index counts; with `header`, whether they are another journal's too.
 

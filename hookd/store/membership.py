@@ -78,6 +78,11 @@ class Membership:
     renew_at: float = 0.0
     shared = True
 
+    @property
+    def leads(self) -> bool:
+        """Say whether this process is the one that does what a single one has to do: it owns the first slot."""
+        return 0 in self.slots and 0 not in self.leaving
+
     def owns(self, lane: str) -> bool:
         """Say whether this process alone claims a lane's deliveries."""
         slot = slot_of(lane)

@@ -21,6 +21,9 @@ from hookd.store.server import FAULTS, Connection, Server
 EVERYBODY: Final = "hookd"
 """The channel on which all listen: members have come or gone, or an application has published something."""
 
+PUBLISHED: Final = "published"
+"""The letter that hookd.publish sends there; see the migration."""
+
 GATHERED: Final = 0.005
 """Seconds between notifications of one process, in which more is gathered."""
 
@@ -43,15 +46,23 @@ class News:
         self._member = member
         self._untold: defaultdict[int, set[str]] = defaultdict(set)
         self._wake = asyncio.Event()
+        self._followed: int | None = None
         self.on_lanes: Callable[[Sequence[str]], None] = lambda _: None
         """Called with lanes of this process that have something due."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when there may be more to hear than was told: members came or went, or news was missed."""
+        self.on_publication: Callable[[], None] = lambda: None
+        """Called when an application has published something."""
 
     def tell(self, number: int | None, lane: str) -> None:
         """Let a process know, soon, that a lane of its own has something due; None where nobody is known to have it."""
         if self.listens and number is not None and number != self._member.number:
             self._untold[number].add(lane)
+            self._wake.set()
+
+    def follow(self) -> None:
+        """Listen to what is told this process, which may have a new number."""
+        if self._member.number != self._followed:
             self._wake.set()
 
     async def run(self) -> None:
@@ -66,12 +77,12 @@ class News:
         connection = await self._server.connect()
         try:
             connection.add_termination_listener(self._end)
-            await connection.add_listener(EVERYBODY, self._hear_change)
-            number = None
+            await connection.add_listener(EVERYBODY, self._hear_all)
+            self._followed = None
             while not connection.is_closed():
-                if self._member.number != number:
-                    number = self._member.number
-                    await connection.add_listener(f"{EVERYBODY}_{number}", self._hear_lanes)
+                if self._member.number != self._followed:
+                    self._followed = self._member.number
+                    await connection.add_listener(f"{EVERYBODY}_{self._followed}", self._hear_lanes)
                     await connection.execute(NOTIFY, [EVERYBODY], [""])  # which it hears itself, and looks around
                 await self._tell(connection)
                 await asyncio.sleep(GATHERED)
@@ -104,9 +115,11 @@ class News:
         else:
             self.on_change()
 
-    def _hear_change(self, *_: object) -> None:
-        self._wake.set()  # this process may have another number now
-        self.on_change()
+    def _hear_all(self, _: object, __: int, ___: str, letter: object) -> None:
+        if letter == PUBLISHED:
+            self.on_publication()
+        else:
+            self.on_change()
 
 
 NOTIFY: Final = "SELECT pg_notify(channel, letter) FROM unnest($1::text[], $2::text[]) AS news (channel, letter)"

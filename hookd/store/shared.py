@@ -66,13 +66,18 @@ class SharedStore(Store):
         self._poll = POLL if news.listens else POLL_WITHOUT_NEWS
         self._look_at = 0.0
         self._days_at = 0.0
+        self._heard: dict[str, int] = {}
+        """Lanes that became due since the transaction that is under way began, which may not have seen that."""
         self._balance_soon = asyncio.Event()
+        self._published = asyncio.Event()
         member.busy = lambda: self.busy()
         database.on_doubt = self._committer.suffer
         database.on_fence = self._begin_anew
         news.on_lanes, news.on_change = self._hear, self._hear_of_change
+        news.on_publication = self._published.set
 
     def _begin(self) -> Context:
+        self._heard.clear()  # what the transaction looks at next, it sees
         return Context(self._clock(), self._ids, self._directory, self.room, Changes(), self._dedupe, self._member)
 
     def _on_commit(self, committed: Committed) -> None:
@@ -81,6 +86,7 @@ class SharedStore(Store):
         member.slots = (member.slots | changes.gained) - changes.lost
         member.leaving -= changes.lost
         super()._on_commit(committed)
+        self._wake({lane: at for lane, at in self._heard.items() if lane in changes.scanned})
         for lane in changes.elsewhere:
             self._news.tell(member.owner_of(lane), lane)
 
@@ -144,6 +150,7 @@ class SharedStore(Store):
     def _take_in(self, found: cluster.Balance) -> None:
         """Know whose lanes are whose, and say who has died."""
         self._member.owners = found.owners
+        self._news.follow()
         for buried in found.buried:
             log.warning("took over from a process that died", extra={"fields": {"process": buried.name}})
             recover.tell(buried.left)
@@ -181,11 +188,8 @@ class SharedStore(Store):
         if self._member.number is None or self.fault is not None:
             return  # then they have them once the lease has expired
         with suppress(StorageError):
-            await self._database.transact(
-                self._begin, lambda context: cluster.leave(context, self._member), proof=False
-            )
-            if self._news is not None:
-                await self._news.tell_all()
+            await self._database.transact(self._begin, partial(cluster.leave, member=self._member), proof=False)
+            await self._news.tell_all()
 
     # What is due.
 
@@ -205,7 +209,9 @@ class SharedStore(Store):
         due = await self._read(cluster.due())
         took = self._member.monotonic() - began
         self._look_at = began + max(self._poll, SPARED * took)
-        self._wake(due)
+        self._wake(due.lanes)
+        if due.published:
+            self._published.set()
 
     def _hear_of_change(self) -> None:
         self._look_at = 0.0
@@ -217,19 +223,26 @@ class SharedStore(Store):
     def _wake(self, due: Mapping[str, int]) -> None:
         """Let the delivery loop know of lanes that have become due without a commit of this process."""
         mine = {lane: at for lane, at in due.items() if self._member.owns(lane)}
+        self._heard |= mine
         if mine:
             self.on_commit(Committed((), Changes(due=mine), 0, 0.0))
 
-    # Upkeep.
+    # What applications publish.
 
-    @property
-    def _leads(self) -> bool:
-        """Whether upkeep is this process's: one is enough."""
-        return 0 in self._member.slots
+    async def stirred(self) -> None:
+        """Wait for news of something published, or until a look at what is due finds it."""
+        await self._published.wait()
+        self._published.clear()
+
+    async def publication_waits(self) -> bool:
+        """Say whether there is something to pick up, and this process is the one to do so."""
+        return self._member.leads and await super().publication_waits()
+
+    # Upkeep, by one process: that is enough.
 
     async def prune(self, retention: int) -> None:
         """Drop the days that ended so long ago (ms), of which nothing waits, and make those that come."""
-        if not self._leads or self._member.monotonic() < self._days_at:
+        if not self._member.leads or self._member.monotonic() < self._days_at:
             return
         self._days_at = self._member.monotonic() + EVERY
         await self._write(days.make, None)
@@ -239,12 +252,12 @@ class SharedStore(Store):
 
     async def expire_keys(self) -> None:
         """Delete the dedupe keys that have expired, if this process is the one to do so."""
-        if self._leads:
+        if self._member.leads:
             await super().expire_keys()
 
     async def expire_rejections(self, age: int) -> None:
         """Delete the rejections that are older than `age` (ms), if this process is the one to do so."""
-        if self._leads:
+        if self._member.leads:
             await super().expire_rejections(age)
 
     async def shrink(self) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another writer of the file: an upkeep command, or an application."""
+
+NAP = 0.0005
+"""Seconds between looks at whether another writer has ended."""
 
 ROWS_PER_STATEMENT = 256
 
@@ -107,8 +111,13 @@ def _lock_path(path: Path) -> Path:
 
 
 async def connect(path: Path) -> Connection:
-    """Open the file, made where it is missing, in WAL mode with every commit fsynced."""
-    return await Connection.open(path, partial(prepare, path=path))
+    """Open the file, made where it is missing, in WAL mode with every commit fsynced, for `begin_immediate`."""
+
+    def impatient(raw: sqlite3.Connection) -> None:
+        prepare(raw, path)
+        raw.execute("PRAGMA busy_timeout = 0")  # see begin_immediate
+
+    return await Connection.open(path, impatient)
 
 
 async def connect_reader(path: Path) -> Connection:
@@ -182,6 +191,24 @@ def _step(connection: sqlite3.Connection, number: int, sql: str) -> None:
         roll_back(connection)
         if schema(connection) < number:  # or else another process has just done the same
             raise
+
+
+def begin_immediate(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, as soon as no other does; SQLITE_BUSY where one does for BUSY_TIMEOUT.
+
+    Left to itself, SQLite would look again after up to 0.1 s. Where an application writes one transaction after the
+    other, it would find one under way each time.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(NAP)
+        else:
+            return
 
 
 def perform(connection: sqlite3.Connection, steps: Steps[T]) -> T:
@@ -264,11 +291,7 @@ def data_version(connection: sqlite3.Connection) -> int:
 
 def empty_journal(connection: sqlite3.Connection) -> None:
     """Bring all that the journal holds to the file, and leave nothing in it; not now, where another is reading it."""
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def is_fault(error: BaseException) -> TypeGuard[sqlite3.Error]:

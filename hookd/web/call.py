@@ -41,6 +41,11 @@ class Site:
     schemes: Mapping[str, Scheme] = field(default_factory=lambda: SCHEMES)
     """Those that sources and endpoints may have, by name."""
 
+    @property
+    def source_names(self) -> frozenset[str]:
+        """The names of the sources, with which no published type begins."""
+        return frozenset(source.name for source in self.sources.values())
+
     def source(self, name: str) -> Source | None:
         """Answer the source of this name, if there is one."""
         return next((source for source in self.sources.values() if source.name == name), None)

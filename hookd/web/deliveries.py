@@ -3,11 +3,12 @@
 from aiohttp import web
 
 from hookd.model import Status
+from hookd.policy.names import tenant
 from hookd.store import DeliveryFilter
 from hookd.units import parse_time
 from hookd.web.answers import answer, attempt_document, delivery_document
 from hookd.web.call import Call, Parameters
-from hookd.web.fields import event_type, tenant
+from hookd.web.fields import event_type
 from hookd.web.page import answer_page, page_of
 
 LONGEST_ID = 255

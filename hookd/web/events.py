@@ -6,9 +6,10 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import AfterValidator, Field
 
-from hookd.accept import Publication, Receipt
+from hookd.accept import Receipt
 from hookd.errors import Fault, InvalidInput
-from hookd.model import Event
+from hookd.model import Event, Publication
+from hookd.policy.names import expect_free
 from hookd.store import DeliveryFilter, DeliveryRecord, Page
 from hookd.web.answers import answer, delivery_document, event_document, payload_document
 from hookd.web.call import Call, Site
@@ -27,8 +28,6 @@ from hookd.web.fields import (
 from hookd.web.page import LONGEST, answer_page, page_of
 from hookd.web.problems import pointer
 
-OPERATIONAL = "hookd"
-"""The first segment of the types of hookd's own events."""
 KEY_HEADER = "Idempotency-Key"
 
 EndpointIds = Annotated[
@@ -70,10 +69,10 @@ async def publish(call: Call) -> web.Response:
 
 def _expect_free(event_type: str, site: Site) -> None:
     """Refuse a type that says it came from a source, or from hookd itself."""
-    first = event_type.partition(".")[0]
-    if first == OPERATIONAL or any(source.name == first for source in site.sources.values()):
-        detail = f"types that begin with {first} are not published; they tell where an event came from"
-        raise InvalidInput(Fault(pointer("type"), detail))
+    try:
+        expect_free(event_type, site.source_names)
+    except ValueError as error:
+        raise InvalidInput(Fault(pointer("type"), str(error))) from None
 
 
 def idempotency_key_of(request: web.Request) -> str | None:

@@ -10,38 +10,24 @@ from pydantic_core import ErrorDetails
 from hookd.errors import Fault, InvalidInput
 from hookd.model import RateLimit
 from hookd.policy.declare import declared
+from hookd.policy.names import LONGEST, event_id, plain, tenant
+from hookd.policy.types import check_pattern, check_type
 from hookd.units import DURATIONS, format_duration, parse_duration, parse_rate
 from hookd.web.problems import pointer
 
-LONGEST_TYPE: Final = 128
-LONGEST_TENANT: Final = 128
 LONGEST_KEY: Final = 255
 LONGEST_TIMEOUT: Final = DURATIONS["h"]
 LONGEST_WAIT: Final = 30 * DURATIONS["d"]
 
-_SEGMENT: Final = r"[A-Za-z0-9_]+"
-_TYPE: Final = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
-_PATTERN: Final = re.compile(rf"\*|{_SEGMENT}(?:\.{_SEGMENT})*(?:\.\*)?")
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
 _TOKEN: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_NO_TEXT: Final = re.compile(r"[\0\ud800-\udfff]")
-"""What no database keeps in a text: NUL, and half a character (a lone surrogate)."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def event_type(text: str) -> str:
     """Answer an event type: segments of letters, digits and `_`, joined by dots; else ValueError."""
-    if len(text) > LONGEST_TYPE or not _TYPE.fullmatch(text):
-        raise ValueError(f"expected an event type such as order.created, at most {LONGEST_TYPE} characters")
-    return text
-
-
-def event_id(text: str) -> str:
-    """Answer an event's id as a producer may choose it; else ValueError."""
-    if not _ID.fullmatch(text):
-        raise ValueError("expected 1 to 128 letters, digits, _ or -")
+    check_type(text)
     return text
 
 
@@ -53,22 +39,8 @@ def idempotency_key(text: str) -> str:
     return bare
 
 
-def tenant(text: str) -> str:
-    """Answer a tenant's name; else ValueError."""
-    if not 0 < len(text) <= LONGEST_TENANT or not text.isprintable():
-        raise ValueError(f"expected 1 to {LONGEST_TENANT} printable characters")
-    return text
-
-
-def _text(text: str) -> str:
-    if _NO_TEXT.search(text):
-        raise ValueError("expected text without NUL and lone surrogates")
-    return text
-
-
 def _pattern(text: str) -> str:
-    if len(text) > LONGEST_TYPE or not _PATTERN.fullmatch(text):
-        raise ValueError("expected an event type such as order.created, a pattern such as order.*, or *")
+    check_pattern(text)
     return text
 
 
@@ -117,7 +89,7 @@ def one_or_more(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-Text = Annotated[str, AfterValidator(_text)]
+Text = Annotated[str, AfterValidator(plain)]
 EventType = Annotated[str, AfterValidator(event_type)]
 EventId = Annotated[str, AfterValidator(event_id)]
 Tenant = Annotated[str, AfterValidator(tenant)]
@@ -130,7 +102,7 @@ Overlap = Annotated[int, _duration(0, LONGEST_WAIT)]
 Rate = Annotated[RateLimit, BeforeValidator(_rate)]
 Filter = Annotated[str, BeforeValidator(lambda value: declared(value))]
 """A filter of what is published, as its JSON text."""
-OrderingKey = Annotated[Text, Field(min_length=1, max_length=128)]
+OrderingKey = Annotated[Text, Field(min_length=1, max_length=LONGEST)]
 Retry = Annotated[tuple[Wait, ...], at_most(100), Field(strict=False)]
 Metadata = Annotated[
     dict[

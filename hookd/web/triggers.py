@@ -3,10 +3,9 @@
 import msgspec
 from aiohttp import web
 
-from hookd.accept import Publication
 from hookd.errors import Fault, InvalidInput
 from hookd.members import Member
-from hookd.model import Trigger
+from hookd.model import Publication, Trigger
 from hookd.web.answers import answer
 from hookd.web.call import Call
 from hookd.web.events import idempotency_key_of

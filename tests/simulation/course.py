@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from hookd.accept import Publication
 from hookd.errors import HookdError, NotFound, Unavailable
 from hookd.lanes import HOLD
-from hookd.model import Endpoint, EndpointState, RateLimit
+from hookd.model import Endpoint, EndpointState, Publication, RateLimit
 from hookd.policy.rate import Bucket, taken, tokens
 from hookd.web.definition import in_state
 from tests.nouns import ENDPOINT

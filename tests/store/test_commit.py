@@ -1,9 +1,11 @@
 """Group commit: a faulty write fails alone, and a faulty disk loses nothing."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from hookd.store.context import Context
 from hookd.store.statement import Query, Steps
 from tests.nouns import ENDPOINT
 from tests.store.faults import FORBIDDEN, UNFIT, VIOLATION, empty, fill, forbidden, held_up, refusing, under_way
-from tests.store.stand import Stand, file_of, in_a_file
+from tests.store.stand import Stand, in_a_file
 
 
 class BrokenError(Exception):
@@ -179,14 +181,46 @@ async def test_a_full_disk_is_no_fault_of_a_writer_beside_a_faulty_one(stand: St
 
 
 @in_a_file
-async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(stand: Stand) -> None:
+async def test_another_writer_of_the_file_makes_it_unavailable_for_as_long(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await stand.endpoint()
-    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
+    monkeypatch.setattr("hookd.store.sqlite.BUSY_TIMEOUT", 0.01)
     async with held_up(stand.store):
         with pytest.raises(Unavailable, match="locked"):
             await stand.accept()
     await stand.mended()
     assert (await stand.accept()).deliveries == 1
+
+
+BUSY = """
+import sqlite3, sys, time
+application = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+application.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY)")
+while True:
+    application.execute("BEGIN IMMEDIATE")
+    application.execute("INSERT INTO orders DEFAULT VALUES")
+    time.sleep(0.005)
+    application.execute("COMMIT")
+    print("committed", flush=True)
+"""
+
+
+@in_a_file
+async def test_an_application_that_writes_all_the_time_keeps_nobody_from_committing(
+    stand: Stand, tmp_path: Path
+) -> None:
+    command = (sys.executable, "-c", BUSY, str(tmp_path / "hookd.db"))
+    application = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert application.stdout is not None
+    try:
+        for _ in range(20):
+            await application.stdout.readline()
+            await stand.accept()
+    finally:
+        application.kill()
+        await application.wait()
+    assert len(await stand.types()) == 20
 
 
 async def test_a_rolled_back_claim_leaves_no_trace(stand: Stand) -> None:

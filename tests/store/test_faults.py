@@ -57,10 +57,17 @@ async def traced(stand: Stand, trace: Callable[[str], object] | None) -> None:
 
 
 @in_a_file
-async def test_those_who_queue_behind_a_fault_are_refused_with_it(stand: Stand) -> None:
-    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 100"))
-    begun: list[str] = []
-    await traced(stand, lambda sql: begun.append(sql) if sql.startswith("BEGIN") else None)
+async def test_those_who_queue_behind_a_fault_are_refused_with_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookd.store.sqlite.BUSY_TIMEOUT", 0.1)
+    begun: list[Context] = []
+
+    def begin() -> Context:
+        begun.append(stand.store._begin())
+        return begun[-1]
+
+    monkeypatch.setattr(stand.store._committer, "_begin", begin)
     async with held_up(stand.store):
         first = stand.store.accept(stand.draft())
         await until(lambda: bool(begun), "the commit begins")

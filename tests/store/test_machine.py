@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from msgspec import structs
 
-from hookd.accept import Publication
 from hookd.egress import Guard
 from hookd.errors import InvalidInput, NotFound
-from hookd.model import Delivery, Endpoint, EndpointState, Handler, Origin, Outcome, Status
+from hookd.model import Delivery, Endpoint, EndpointState, Handler, Origin, Outcome, Publication, Status
 from hookd.units import format_duration
 from hookd.web.call import Site
 from hookd.web.definition import changed

@@ -29,7 +29,10 @@ def open_in() -> Open:
     return sqlite
 
 
-FILES = ("accept", "claim", "deliveries", "endpoints", "events", "order", "prune", "record", "rejections", "replay")
+FILES = (
+    *("accept", "claim", "deliveries", "endpoints", "events", "order"),
+    *("prune", "published", "record", "rejections", "replay"),
+)
 FRAGMENTS = {
     ("claim", "oldest_of_lane"),
     ("deliveries", "columns"),
@@ -303,10 +306,12 @@ async def test_what_another_process_writes_is_noticed(stand: Stand, tmp_path: Pa
     assert getattr(delivery.destination, "headers", None) == {"X-New": "1"}
 
 
-async def test_what_could_not_be_looked_at_is_looked_at_again(stand: Stand, tmp_path: Path) -> None:
+async def test_what_could_not_be_looked_at_is_looked_at_again(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await stand.endpoint()
     await stand.accept()
-    await file_of(stand.store).writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10"))
+    monkeypatch.setattr("hookd.store.sqlite.BUSY_TIMEOUT", 0.01)
     await stand.store.notice()
     with sqlite3.connect(tmp_path / "hookd.db", isolation_level=None) as other:
         other.execute("UPDATE outbox SET due_at = 7")

@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from hookd.egress import Guard
 from hookd.errors import InvalidInput
+from hookd.policy.names import event_id, tenant
 from hookd.signing import SCHEMES
 from hookd.web.definition import ChangedEndpoint, NewEndpoint, Rules, merged
 from hookd.web.events import Publishing
-from hookd.web.fields import _SAYINGS, Body, check, event_id, event_type, tenant
+from hookd.web.fields import _SAYINGS, Body, check, event_type
 from hookd.web.register import Registration
 from hookd.web.replay import Replaying
 from hookd.web.rotation import Rotation

@@ -90,7 +90,7 @@ WHERE outbox_open.sequence = newcomer.sequence
 RETURNING outbox_open.endpoint, outbox_open.ordering_key;
 
 -- Lanes that have something waiting, and when that is due; also those whose owner has yet to take something in. As
--- lanes of claim.sql, for which see there.
+-- lanes of claim.sql, for which see there. A row without a lane says that applications have published something.
 -- name: due
 WITH RECURSIVE lane (endpoint) AS (
     SELECT min(endpoint) FROM outbox WHERE status = 'pending' AND held = 0
@@ -102,4 +102,6 @@ SELECT endpoint,
     (SELECT min(due_at) FROM outbox WHERE status = 'pending' AND held = 0 AND outbox.endpoint = lane.endpoint)
 FROM lane WHERE endpoint IS NOT NULL
 UNION ALL
-SELECT endpoint, min(due_at) FROM outbox WHERE status = 'pending' AND held = 2 GROUP BY endpoint;
+SELECT endpoint, min(due_at) FROM outbox WHERE status = 'pending' AND held = 2 GROUP BY endpoint
+UNION ALL
+(SELECT NULL, 0 FROM published WHERE fault IS NULL LIMIT 1);

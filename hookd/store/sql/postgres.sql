@@ -127,6 +127,20 @@ FROM (VALUES :rows(text, text)) AS wanted;
 -- name: order.keys_sending
 SELECT DISTINCT endpoint, ordering_key FROM outbox WHERE status = 'sending' AND owner = :owner AND turn IS NOT NULL;
 
+-- Texts as bytes, as from SQLite; PostgreSQL's function has made an id for a row without one.
+-- name: published.oldest
+SELECT sequence, convert_to(type, 'UTF8'), payload, convert_to(id, 'UTF8'), convert_to(tenant, 'UTF8'),
+    convert_to(ordering_key, 'UTF8'), convert_to(endpoints, 'UTF8'), new_id
+FROM published
+WHERE sequence IN (
+    SELECT sequence FROM (
+        SELECT sequence, sum(size) OVER (ORDER BY sequence) - size AS earlier
+        FROM (SELECT sequence, length(payload) AS size FROM published
+              WHERE fault IS NULL ORDER BY sequence LIMIT :most) AS lane
+    ) AS lane WHERE earlier < :bytes
+)
+ORDER BY sequence;
+
 -- name: record.stopped
 SELECT sequence FROM outbox
 WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND stop IS NOT NULL AND status = 'sending'
