@@ -67,7 +67,7 @@ def enter(context: Context, member: Membership, *, renewing: bool) -> Steps[Ente
     if not is_member:
         raise Fenced(
             f"this process, {member.name}, was not heard of for longer than [store] lease; others have taken over "
-            "what it had, and it begins anew"
+            "what it had, and it begins anew; a longer lease helps where that happens without a cause"
         )
     if newest != member.version:
         yield from _catch_up(context, member.version, newest)

@@ -39,9 +39,11 @@ FAULTS: Final = (
 COLLISIONS: Final = (Again, postgres.SerializationError, postgres.DeadlockDetectedError)
 """What two transactions do to each other; one of them is carried out again."""
 
-SETTINGS: Final = dialect.PLANNER | {"idle_in_transaction_session_timeout": "3000"}
-"""Of every session or, where none is a process's own, of every transaction. One that stands still for so long (ms) is
-ended by the server, since others may wait for it."""
+SETTINGS: Final = dialect.PLANNER | {"idle_in_transaction_session_timeout": "3000", "lock_timeout": "3000"}
+"""Of every session or, where none is a process's own, of every transaction.
+
+One that stands still, or waits for others, for so long (ms) is ended by the server, since others may wait for it.
+"""
 
 TOLD: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
 

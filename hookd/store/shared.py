@@ -164,11 +164,13 @@ class SharedStore(Store):
 
     async def _mind(self) -> None:
         """Have cut off what is in flight once the lease may have lapsed."""
-        member = self._member
+        member, lapsed = self._member, 0.0
         while True:
             left = member.held_until - member.monotonic()
             if left <= 0 and member.number is not None and any(self.busy()):
-                log.error("the lease has lapsed: what is being sent is cut off, since others may send it")
+                if lapsed != member.held_until:
+                    log.error("the lease has lapsed: what is being sent is cut off, since others may send it")
+                lapsed = member.held_until
                 self.on_lapse()
             await asyncio.sleep(max(left, MINDED))
 

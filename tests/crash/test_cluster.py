@@ -26,7 +26,7 @@ from tests.crash.cluster import (
 )
 from tests.crash.waiting import until, until_answered
 
-TROUBLES = int(os.environ.get("HOOKD_CRASH_TROUBLES", "8"))
+TROUBLES = int(os.environ.get("HOOKD_CRASH_TROUBLES", "7"))
 SEED = int(os.environ.get("HOOKD_CRASH_SEED", random.SystemRandom().randrange(1_000_000)))
 
 PRODUCERS = 4

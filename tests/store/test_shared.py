@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -475,6 +475,10 @@ async def test_what_comes_late_from_a_process_taken_for_dead_is_refused(address:
         (told,) = await heir.deliveries()
         assert (told.status, told.last_error, told.attempt_count) == (Status.PENDING, "seen by the heir", 1)
         await shared_out(address, heir, lost)
+        lane = lane_of(lost)
+        if lane != told.endpoint:
+            await heir.endpoint(lane)
+        await until_answered(partial(hears, heir, lost, lane), "news comes under its new number")
 
 
 async def test_whoever_hangs_over_a_long_answer_holds_nobody_up(address: str) -> None:
@@ -527,6 +531,21 @@ async def test_what_was_claimed_before_a_burial_is_not_taken_for_what_was_claime
         assert await stand.statuses() == [Status.SENDING]
         await stand.end(after)
         assert await stand.statuses() == [Status.DELIVERED]
+
+
+async def test_whoever_begins_anew_hears_what_is_told_under_its_new_number(address: str) -> None:
+    async with processes(address, 2) as (first, second):
+        number = member(second).number
+        run(address, "DELETE FROM hookd.processes WHERE number = $1", number)
+        run(address, "UPDATE hookd.slots SET owner = NULL WHERE owner = $1", number)
+        with pytest.raises(Unavailable):
+            await second.accept()
+        await second.mended()
+        assert member(second).number not in (None, number)
+        await shared_out(address, first, second)
+        lane = lane_of(second)
+        await first.endpoint(lane)
+        await until_answered(partial(hears, first, second, lane), "news comes")
 
 
 async def test_a_handler_that_was_running_in_crashes_is_given_up(address: str) -> None:
@@ -623,10 +642,12 @@ async def accepts(stand: Stand) -> bool:
 
 
 async def hears(teller: Stand, hearer: Stand, lane: str) -> bool:
-    hearer.commits.clear()
+    """Say whether news of a lane comes; that is told again and again, since some may be lost on the way."""
+    heard: list[str] = []
+    shared(hearer)._news.on_lanes = heard.extend
     await teller.accept()
-    for _ in range(50):
-        if any(not each.size and lane in each.changes.due for each in hearer.commits):
-            return True
-        await asyncio.sleep(0.01)
-    return False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            while lane not in heard:  # noqa: ASYNC110 - it is called, and sets no event
+                await asyncio.sleep(0.01)
+    return lane in heard
