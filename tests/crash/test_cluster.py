@@ -30,6 +30,9 @@ TROUBLES = int(os.environ.get("HOOKD_CRASH_TROUBLES", "7"))
 SEED = int(os.environ.get("HOOKD_CRASH_SEED", random.SystemRandom().randrange(1_000_000)))
 
 PRODUCERS = 4
+PROMPT = 0.5
+"""Seconds until a receiver knows that its sender has gone."""
+
 MARGIN = 1.0
 """Seconds that an outcome may take to be on record, or a process to see that it is to stop."""
 
@@ -50,6 +53,8 @@ KINDS = (
 class Play:
     """The receivers by endpoint, and what the producers were told."""
 
+    patient: Watcher
+    """It takes longer than a lease over each event that it gets."""
     watchers: dict[str, Watcher] = field(default_factory=dict)
     ordered: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
@@ -80,7 +85,9 @@ async def test_nothing_is_lost(tmp_path: Path) -> None:
 
 async def cast(stage: Cluster, stack: AsyncExitStack) -> Play:
     """Bring the receivers on stage."""
-    play = Play()
+    patient = await stack.enter_async_context(Watcher(slow(1.5 * LEASE)))
+    await stage.register(patient, event_types=["order.long"])
+    play = Play(patient)
     tempers = (steady, failing, slow(0.05), slow(0.2))
     for temper in tempers:
         watcher = await stack.enter_async_context(Watcher(temper))
@@ -113,9 +120,19 @@ async def befall(stage: Cluster, play: Play) -> None:
         enough = len(play.told) + 10 + stage.rng.randrange(20)
         await until(lambda: len(play.told) >= enough, "work goes on")  # noqa: B023
         number = stage.rng.randrange(PROCESSES)
+        if kind is Cluster.cut:
+            number = await has_long_to_do(stage, play)
         print(f"{kind.__name__} {number}")
         await kind(stage, number)
     await stage.mended()
+
+
+async def has_long_to_do(stage: Cluster, play: Play) -> int:
+    """Have a process send something that takes longer than its lease, and answer which one does."""
+    before = len(play.patient.arrivals)
+    await stage.publish(f"long_{before}", type="order.long")
+    await until(lambda: len(play.patient.arrivals) > before, "it is being sent")
+    return play.patient.arrivals[-1].sender
 
 
 async def has_ended(stage: Cluster) -> bool:
@@ -183,12 +200,15 @@ def came_again(stage: Cluster, what: str, arrivals: Sequence[Arrival], repeats: 
 
 
 def from_nobody_cut_off(stage: Cluster, play: Play) -> Iterator[str]:
-    """Whoever is cut off from the database sends nothing once its lease is over."""
-    for endpoint, watcher in play.watchers.items():
+    """Whoever is cut off from the database is sending nothing any more once its lease is over."""
+    for watcher in (*play.watchers.values(), play.patient):
         for trouble in stage.troubles:
+            lapsed = trouble.began + LEASE + PROMPT
             for each in watcher.arrivals if trouble.kind == "cut" else ():
-                if each.sender in trouble.processes and trouble.began + LEASE < each.at < trouble.ended:
-                    yield f"{endpoint}: {each} although its sender was cut off in {trouble}"
+                if each.sender in trouble.processes and each.at < trouble.ended and each.over_at > lapsed > each.at:
+                    yield f"{each} was not cut off in {trouble}"
+                if each.sender in trouble.processes and lapsed < each.at < trouble.ended:
+                    yield f"{each} was sent although its sender was cut off in {trouble}"
 
 
 def excuse(stage: Cluster, first: Arrival, again: Arrival) -> str | None:
