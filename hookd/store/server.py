@@ -233,9 +233,8 @@ class Server:
             with suppress(StorageError, *FAULTS):
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await self.connect()
-                status = await self._connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
-                if status != "in progress":
-                    return bool(status == "committed")
+                if (committed := await _fate(self._connection, transaction)) is not None:
+                    return committed
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
@@ -273,6 +272,15 @@ class Server:
                 async with connection.transaction(readonly=True):  # or each message may reach another session
                     await connection.execute(TOLD)
                     yield connection
+
+
+async def _fate(connection: Connection, transaction: str) -> bool | None:
+    """Answer whether a transaction was committed; None where that is not decided yet."""
+    try:
+        status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
+    except postgres.InvalidParameterValueError:  # a number yet to come: a standby has taken over that never heard of it
+        return False
+    return None if status == "in progress" else status == "committed"
 
 
 def _and_so_on(pauses: Sequence[float]) -> Any:
