@@ -31,7 +31,7 @@ format: .venv/dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/run  ## measure this machine: every scenario but the soak
+bench: .venv/run  ## measure this machine: every scenario but the soak and the simulation
 	$(BIN)/hookd bench drain
 	$(BIN)/hookd bench pipeline
 	$(BIN)/hookd bench fanout
@@ -42,8 +42,8 @@ bench: .venv/run  ## measure this machine: every scenario but the soak
 	$(BIN)/hookd bench rate
 	$(BIN)/hookd bench verify
 
-crash: .venv/dev  ## kill a daemon under load KILLS times (200), and look for what is lost
-	HOOKD_CRASH_KILLS=$(KILLS) HOOKD_CRASH_EVENTS=$$(( $(KILLS) * 80 )) $(BIN)/python -m pytest -q -s tests/crash
+crash: .venv/dev  ## kill a daemon under load KILLS times (200), harass three on one server, and look for what is lost
+	HOOKD_CRASH_KILLS=$(KILLS) HOOKD_CRASH_EVENTS=$$(( $(KILLS) * 80 )) HOOKD_CRASH_TROUBLES=$$(( $(KILLS) / 2 )) $(BIN)/python -m pytest -q -s tests/crash
 
 soak: .venv/run  ## run at half the capacity for MINUTES (10), with failures and restarts
 	$(BIN)/hookd bench soak --minutes $(MINUTES)

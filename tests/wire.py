@@ -34,6 +34,8 @@ class Wire:
         self.lost = asyncio.Event()
         """Set once a commit was lost."""
         self.let_go = asyncio.Event()
+        self.longest: int | None = None
+        """Bytes of one connection's answers after which nothing gets through."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -95,6 +97,7 @@ class _Link:
     def __init__(self, wire: Wire, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._wire, self._client, self._server = wire, client, server
         self._loss: Loss | None = None
+        self._answered = 0
 
     async def ask(self, client: asyncio.StreamReader) -> None:
         """Pass on what the process says."""
@@ -121,6 +124,9 @@ class _Link:
         """Pass on what the server says, unless that is to be lost."""
         with suppress(ConnectionError):
             while (data := await server.read(GULP)) and self._loss is None:
+                self._answered += len(data)
+                if self._wire.longest is not None and self._answered > self._wire.longest:
+                    self._wire.cut()
                 await self._wire.open.wait()
                 self._client.write(data)
                 await self._client.drain()

@@ -15,7 +15,7 @@ async def drain(stand: Stand, rounds: int, events: int) -> list[Figure]:
     async with hire("client", stand.directory) as client:
         await stand.bare_client_rate(client, events)
         for _ in range(rounds):
-            one.append(await _backlog_rate(stand, events))
+            one.append(await backlog_rate(stand, events))
             bare_one.append(await stand.bare_client_rate(client, events))
             stand.advance()
             many.append(await _spread_rate(stand, events))
@@ -27,7 +27,8 @@ async def drain(stand: Stand, rounds: int, events: int) -> list[Figure]:
     ]
 
 
-async def _backlog_rate(stand: Stand, events: int) -> float:
+async def backlog_rate(stand: Stand, events: int) -> float:
+    """Measure deliveries a second, to one endpoint, of a backlog of so many."""
     async with stand.fresh_subject() as hookd:
         endpoint, before = await stand.warm_up(hookd, events)
         await hookd.set_state(endpoint, "paused")

@@ -16,7 +16,7 @@ async def pipeline(stand: Stand, rounds: int, events: int) -> list[Figure]:
         await stand.bare_client_rate(client, events)
         for _ in range(rounds):
             async with stand.fresh_subject() as hookd:
-                rate, intake = await _rates(stand, hookd, events)
+                rate, intake = await pipeline_rates(stand, hookd, events)
             rates.append(rate)
             intakes.append(intake)
             servers.append(await _bare_server_rate(stand, server, events))
@@ -31,7 +31,7 @@ async def pipeline(stand: Stand, rounds: int, events: int) -> list[Figure]:
     ]
 
 
-async def _rates(stand: Stand, hookd: Subject, events: int) -> tuple[float, float]:
+async def pipeline_rates(stand: Stand, hookd: Subject, events: int) -> tuple[float, float]:
     """From the first request until all are recorded as delivered; and until all are accepted."""
     _, before = await stand.warm_up(hookd, events)
     await stand.expect(events)

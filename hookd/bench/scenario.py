@@ -5,6 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hookd.bench.backlog import backlog
 from hookd.bench.claims import claims
@@ -17,10 +18,16 @@ from hookd.bench.pipeline import pipeline
 from hookd.bench.processes import processes
 from hookd.bench.rate import rate
 from hookd.bench.report import Figure, Report
+from hookd.bench.simulate.check import check
+from hookd.bench.simulate.costs import Costs
+from hookd.bench.simulate.forecast import Forecast, foresee
+from hookd.bench.simulate.world import World
 from hookd.bench.soak import soak
 from hookd.bench.stand import Stand, stand
 from hookd.bench.verify import verify
 from hookd.bench.wire import BenchError
+
+T = TypeVar("T")
 
 _ROUND = 60.0
 _SLOWEST = 100
@@ -84,9 +91,32 @@ def endure(minutes: float, lives: int, level: str, progress: Progress) -> Report
     return Report("soak", accepted, figures, each=f"in {minutes:g} minutes", level=level)
 
 
+CHECKED = 20_000
+"""Events of a round that checks a simulation."""
+
+
+def simulate(world: World, rounds: int | None, events: int | None, level: str, progress: Progress) -> Forecast:
+    """Measure service times, check what they predict, and foresee what a world can do; as `measure` otherwise.
+
+    Where all costs are given, nothing is measured.
+    """
+    count, times, costs = events or CHECKED, rounds or 3, world.costs
+    figures: list[Figure] = []
+    with progress(len(world.processes) + (0 if costs else 2 * times)) as advance:
+        if costs is None:
+            costs, figures = _checked(times, count, level, advance)
+        outlooks = foresee(world, costs, advance)
+    return Forecast("simulate", count, figures, level=level, world=world, costs=costs, outlooks=outlooks)
+
+
+def _checked(times: int, count: int, level: str, advance: Callable[[], object]) -> tuple[Costs, list[Figure]]:
+    limit = (times + 1) * (_ROUND + count / _SLOWEST)
+    return asyncio.run(_bounded(stand(level, advance), lambda ready: check(ready, times, count), limit))
+
+
 async def _bounded(
-    setting_up: AbstractAsyncContextManager[Stand], measured: Callable[[Stand], Awaitable[list[Figure]]], limit: float
-) -> list[Figure]:
+    setting_up: AbstractAsyncContextManager[Stand], measured: Callable[[Stand], Awaitable[T]], limit: float
+) -> T:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     try:
         async with asyncio.timeout(limit), setting_up as ready:

@@ -5,23 +5,16 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
+T = TypeVar("T")
+
 SCENARIOS = (
-    "drain",
-    "pipeline",
-    "fanout",
-    "isolation",
-    "backlog",
-    "claims",
-    "processes",
-    "endpoints",
-    "rate",
-    "latency",
-    "verify",
-    "soak",
-)
+    "drain", "pipeline", "fanout", "isolation", "backlog", "claims", "processes", "endpoints", "rate", "latency",
+    "verify", "soak", "simulate",
+)  # fmt: skip
 
 
 @click.command(short_help="Measure this machine, each figure beside its yardstick.")
@@ -34,8 +27,8 @@ SCENARIOS = (
 @click.option(
     "--events",
     type=click.IntRange(2, 1_000_000),
-    help="Events a round; backlog: how many wait.  [default: drain, pipeline: 20000; fanout: 10; isolation: 3000; "
-    "backlog, claims: 1000000; processes: 20000; endpoints, verify: 10000; rate: 650; latency: 300]",
+    help="Events a round; backlog: how many wait.  [default: drain, pipeline, processes, simulate: 20000; fanout: 10; "
+    "isolation: 3000; backlog, claims: 1000000; endpoints, verify: 10000; rate: 650; latency: 300]",
 )
 @click.option("--minutes", type=click.FloatRange(0.01, 1440), help="How long the soak takes.  [default: 10]")
 @click.option(
@@ -45,6 +38,10 @@ SCENARIOS = (
 @click.option(
     "--store", metavar="URL",
     help="A PostgreSQL server at which databases may be made, in place of a file: postgresql://USER@HOST/DATABASE.",
+)  # fmt: skip
+@click.option(
+    "--world", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="What the simulation is to suppose, as TOML; docs/scaling.md.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Answer one JSON object.")
 @click.option(
@@ -58,6 +55,7 @@ def bench(
     minutes: float | None,
     level: str,
     store: str | None,
+    world: Path | None,
     as_json: bool,
     compare: Path | None,
 ) -> None:
@@ -76,6 +74,7 @@ def bench(
     latency    from a publish to the receiver while idle; memory and processor time at rest
     verify     checking a request by each scheme of signatures
     soak       memory, open files, latency and lost events over ten minutes with failures and restarts
+    simulate   what several processes on one database could do, by the times that this machine takes for each step
 
     A daemon, a receiver and a source of load run on 127.0.0.1 for some minutes, with a store in $TMPDIR or
     else in the current directory (backlog: 1 GB); nothing of them stays.
@@ -86,16 +85,18 @@ def bench(
       hookd bench drain --compare before.json
     """  # noqa: D301 - click wants the character, not the backslash
     from hookd.bench.compare import Comparison, read  # the load of it is for this command alone
-    from hookd.bench.scenario import endure, measure
-    from hookd.bench.wire import BenchError
+    from hookd.bench.report import Report
+    from hookd.bench.scenario import endure, measure, simulate
+    from hookd.bench.simulate import world as worlds
 
-    _expect_suitable(scenario, minutes, events)
-    try:
-        earlier = None if compare is None else read(compare, scenario)
-    except BenchError as error:
-        raise click.BadParameter(str(error), param_hint="--compare") from None
+    _expect_suitable(scenario, minutes, events, world)
+    earlier = _read(compare, "--compare", lambda path: read(path, scenario))
+    supposed = _read(world, "--world", worlds.read)
+    report: Report
     if scenario == "soak":
         report = endure(minutes or 10, rounds or 5, level, _progress)
+    elif scenario == "simulate":
+        report = simulate(supposed or worlds.World(), rounds, events, level, _progress)
     else:
         report = measure(scenario, rounds, events, level, _progress, store)
     comparison = None if earlier is None else Comparison(report, earlier)
@@ -106,7 +107,21 @@ def bench(
         click.echo(report.as_table() if comparison is None else f"{report.as_table()}\n\n{comparison.as_table()}")
 
 
-def _expect_suitable(scenario: str, minutes: float | None, events: int | None) -> None:
+def _read(path: Path | None, option: str, reader: Callable[[Path], T]) -> T | None:
+    """Read the file of an option, where there is one; what is wrong with it is a matter of usage."""
+    if path is None:
+        return None
+    from hookd.bench.wire import BenchError
+
+    try:
+        return reader(path)
+    except BenchError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+
+
+def _expect_suitable(scenario: str, minutes: float | None, events: int | None, world: Path | None) -> None:
+    if world is not None and scenario != "simulate":
+        raise click.UsageError("--world is for simulate alone, which supposes what is in it")
     if minutes is not None and scenario != "soak":
         raise click.UsageError("--minutes is for the soak alone; the others take --rounds and --events")
     if events is not None and scenario == "soak":

@@ -67,7 +67,7 @@ def enter(context: Context, member: Membership, *, renewing: bool) -> Steps[Ente
     if not is_member:
         raise Fenced(
             f"this process, {member.name}, was not heard of for longer than [store] lease; others have taken over "
-            "what it had, and it begins anew"
+            "what it had, and it begins anew; a longer lease helps where that happens without a cause"
         )
     if newest != member.version:
         yield from _catch_up(context, member.version, newest)
@@ -130,7 +130,18 @@ def _bury(context: Context, expired: Sequence[int]) -> Steps[list[Buried]]:
             left = yield from recover(context, [number])
             yield Query(SQL.vacate, {"number": number})
             buried.append(Buried(name, left[0]))
+    if len(buried) < len(expired):
+        yield from end_sessions()
     return buried
+
+
+def end_sessions() -> Steps[None]:
+    """End the sessions of processes whose leases have expired amid a transaction, which is in everybody's way.
+
+    Where the server can't get rid of a long answer, since the process hangs or its host is gone, no timeout of the
+    server's ends that.
+    """
+    yield Query(SQL.end_sessions, {"key": LOCKS})
 
 
 def _give_back(context: Context, member: Membership, share: int) -> Steps[None]:

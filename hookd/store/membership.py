@@ -1,5 +1,6 @@
 """What a process is among those that share a store: its number, its lease, and the lanes that are its own."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,11 @@ What is left covers a clock that runs slow, and the way of the last request to i
 
 RENEWED: Final = 3
 """How often a lease is renewed while it lasts."""
+
+
+def steady() -> float:
+    """Answer the seconds of a clock that goes on while the machine is suspended, where there is one (time(7))."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def slot_of(lane: str) -> int:
@@ -62,7 +68,7 @@ class Membership:
     """Told what time it is at the server, as often as that is asked."""
     busy: Callable[[], Iterable[str]] = tuple
     """Names the lanes of which something is claimed or under way."""
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = steady
     number: int | None = None
     """Never used again by another; None while it is no member."""
     version: int = 0
@@ -81,7 +87,7 @@ class Membership:
     @property
     def leads(self) -> bool:
         """Say whether this process is the one that does what a single one has to do: it owns the first slot."""
-        return 0 in self.slots and 0 not in self.leaving
+        return 0 in self.slots
 
     def owns(self, lane: str) -> bool:
         """Say whether this process alone claims a lane's deliveries."""

@@ -39,9 +39,11 @@ FAULTS: Final = (
 COLLISIONS: Final = (Again, postgres.SerializationError, postgres.DeadlockDetectedError)
 """What two transactions do to each other; one of them is carried out again."""
 
-SETTINGS: Final = dialect.PLANNER | {"idle_in_transaction_session_timeout": "3000"}
-"""Of every session or, where none is a process's own, of every transaction. One that stands still for so long (ms) is
-ended by the server, since others may wait for it."""
+SETTINGS: Final = dialect.PLANNER | {"idle_in_transaction_session_timeout": "3000", "lock_timeout": "3000"}
+"""Of every session or, where none is a process's own, of every transaction.
+
+One that stands still, or waits for others, for so long (ms) is ended by the server, since others may wait for it.
+"""
 
 TOLD: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
 
@@ -173,9 +175,7 @@ class Server:
             if alone:  # what this process changes itself is no news to it
                 entered = entered._replace(version=await perform(connection, cluster.newest_change(), alone=alone))
         except BaseException as error:
-            await self._roll_back(connection)
-            if is_fault(error):  # another connection may be better: it reaches another server, or is not read-only
-                connection.terminate()
+            await self._give_up(connection, error)
             raise
         await self._commit(connection, entered)
         member.version = entered.version
@@ -197,6 +197,15 @@ class Server:
         async with connection.transaction():
             number = await perform(connection, cluster.join(member.name, member.lease), alone=False)
         member.number = number
+
+    async def _give_up(self, connection: Connection, error: BaseException) -> None:
+        """Roll a transaction back; where it waited in vain, see that nobody waits for the same for ever."""
+        await self._roll_back(connection)
+        if isinstance(error, postgres.LockNotAvailableError):
+            with suppress(*FAULTS):
+                await perform(connection, cluster.end_sessions(), alone=False)
+        if is_fault(error):  # another connection may be better: it reaches another server, or is not read-only
+            connection.terminate()
 
     async def _roll_back(self, connection: Connection) -> None:
         try:
@@ -222,10 +231,10 @@ class Server:
         """Ask the server until it can tell whether a transaction was committed; StorageError where that ends."""
         for pause in _and_so_on(PAUSES):
             with suppress(StorageError, *FAULTS):
-                self._connection = await self.connect()
-                status = await self._connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
-                if status != "in progress":
-                    return bool(status == "committed")
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self.connect()
+                if (committed := await _fate(self._connection, transaction)) is not None:
+                    return committed
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
@@ -263,6 +272,15 @@ class Server:
                 async with connection.transaction(readonly=True):  # or each message may reach another session
                     await connection.execute(TOLD)
                     yield connection
+
+
+async def _fate(connection: Connection, transaction: str) -> bool | None:
+    """Answer whether a transaction was committed; None where that is not decided yet."""
+    try:
+        status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
+    except postgres.InvalidParameterValueError:  # a number yet to come: a standby has taken over that never heard of it
+        return False
+    return None if status == "in progress" else status == "committed"
 
 
 def _and_so_on(pauses: Sequence[float]) -> Any:

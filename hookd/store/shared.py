@@ -66,6 +66,8 @@ class SharedStore(Store):
         self._poll = POLL if news.listens else POLL_WITHOUT_NEWS
         self._look_at = 0.0
         self._days_at = 0.0
+        self._heard: dict[str, int] = {}
+        """Lanes that became due since the transaction that is under way began, which may not have seen that."""
         self._balance_soon = asyncio.Event()
         self._published = asyncio.Event()
         member.busy = lambda: self.busy()
@@ -75,6 +77,7 @@ class SharedStore(Store):
         news.on_publication = self._published.set
 
     def _begin(self) -> Context:
+        self._heard.clear()  # what the transaction looks at next, it sees
         return Context(self._clock(), self._ids, self._directory, self.room, Changes(), self._dedupe, self._member)
 
     def _on_commit(self, committed: Committed) -> None:
@@ -83,6 +86,7 @@ class SharedStore(Store):
         member.slots = (member.slots | changes.gained) - changes.lost
         member.leaving -= changes.lost
         super()._on_commit(committed)
+        self._wake({lane: at for lane, at in self._heard.items() if lane in changes.scanned})
         for lane in changes.elsewhere:
             self._news.tell(member.owner_of(lane), lane)
 
@@ -160,11 +164,13 @@ class SharedStore(Store):
 
     async def _mind(self) -> None:
         """Have cut off what is in flight once the lease may have lapsed."""
-        member = self._member
+        member, lapsed = self._member, 0.0
         while True:
             left = member.held_until - member.monotonic()
             if left <= 0 and member.number is not None and any(self.busy()):
-                log.error("the lease has lapsed: what is being sent is cut off, since others may send it")
+                if lapsed != member.held_until:
+                    log.error("the lease has lapsed: what is being sent is cut off, since others may send it")
+                lapsed = member.held_until
                 self.on_lapse()
             await asyncio.sleep(max(left, MINDED))
 
@@ -217,6 +223,7 @@ class SharedStore(Store):
     def _wake(self, due: Mapping[str, int]) -> None:
         """Let the delivery loop know of lanes that have become due without a commit of this process."""
         mine = {lane: at for lane, at in due.items() if self._member.owns(lane)}
+        self._heard |= mine
         if mine:
             self.on_commit(Committed((), Changes(due=mine), 0, 0.0))
 

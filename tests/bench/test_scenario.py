@@ -82,6 +82,25 @@ async def test_every_event_arrives_and_every_figure_is_told(
     assert names(tmp_path) == []
 
 
+async def test_a_simulation_is_held_against_what_is_measured(tmp_path: Path, terminal: tuple[int, int]) -> None:
+    shown, written = terminal
+    world = tmp_path / "world.toml"
+    world.write_text("processes = [1]\n")
+    arguments = ("simulate", "--rounds", "1", "--events", "200", "--world", str(world), "--json")
+    process = await bench(tmp_path, *arguments, stderr=written)
+    output, _ = await process.communicate()
+    assert process.returncode == 0, os.read(shown, 4096)
+    assert b"100%" in os.read(shown, 4096)
+    report = json.loads(output)
+    rates = {"drain_rate", "pipeline_rate", "loaded_latency_p50", "loaded_latency_p99"}
+    assert set(report["figures"]) == rates | {"taken_by_others"}
+    assert all(report["figures"][name]["yardstick_value"] > 0 for name in rates)
+    assert report["costs"]["accept"] > 0
+    assert report["costs"]["event_bytes"] > report["costs"]["delivery_bytes"] > 0
+    assert [each["processes"] for each in report["forecast"]] == [1]
+    assert names(tmp_path) == ["world.toml"]
+
+
 async def test_too_few_events_to_see_a_rate_are_refused_with_how_many_are_enough(tmp_path: Path) -> None:
     process = await bench(tmp_path, "rate", "--events", str(FEWEST - 1))
     _, errors = await process.communicate()

@@ -63,10 +63,12 @@ class Arrival:
     answer: int | None = None
     answered_at: float | None = None
     """When the last byte of the answer was written; None where nobody was there to read it."""
+    over_at: float = float("inf")
+    """When it was answered, or its sender had gone."""
 
 
-Temper = Callable[[Arrival], Awaitable[int]]
-"""Decides on the status to answer; it may take its time."""
+Temper = Callable[[Connection, Arrival], Awaitable[int | None]]
+"""Decides on the status to answer; it may take its time. None where the sender is gone by then."""
 
 
 class Watcher(Receiver):
@@ -88,10 +90,14 @@ class Watcher(Receiver):
         self.arrivals.append(arrival)
         self._now(+1)
         try:
-            arrival.answer = await self._temper(arrival)
-            await connection.send(response(arrival.answer))
-            arrival.answered_at = monotonic()
+            arrival.answer = await self._temper(connection, arrival)
+            if arrival.answer is None:
+                connection.close()
+            else:
+                await connection.send(response(arrival.answer))
+                arrival.answered_at = monotonic()
         finally:
+            arrival.over_at = monotonic()
             self._now(-1)
         if arrival.answer == 200:
             self.event_seen(arrival.event).set()
@@ -105,12 +111,12 @@ class Watcher(Receiver):
         return self.seen.setdefault(event, asyncio.Event())
 
 
-async def steady(_: Arrival) -> int:
+async def steady(_: Connection, __: Arrival) -> int:
     """Take everything at once."""
     return 200
 
 
-async def failing(arrival: Arrival) -> int:
+async def failing(_: Connection, arrival: Arrival) -> int:
     """Refuse the first attempt at each event."""
     return 503 if arrival.attempt == 1 else 200
 
@@ -118,9 +124,13 @@ async def failing(arrival: Arrival) -> int:
 def slow(seconds: float) -> Temper:
     """Take everything, after a while."""
 
-    async def take(_: Arrival) -> int:
-        await asyncio.sleep(seconds)  # what it is slow at
-        return 200
+    async def take(connection: Connection, _: Arrival) -> int | None:
+        try:
+            async with asyncio.timeout(seconds):
+                await connection.ended()
+        except TimeoutError:
+            return 200
+        return None
 
     return take
 
@@ -183,7 +193,7 @@ class Cluster:
 
     async def register(self, watcher: Watcher, **more: object) -> str:
         """Register a receiver, and answer its endpoint's id."""
-        definition = {"event_types": ["order.*"], "format": "cloudevents-binary"} | more
+        definition = {"event_types": ["order.placed"], "format": "cloudevents-binary"} | more
         return await self.daemons[0].register(watcher.url(), **definition)
 
     async def waiting(self) -> int:
@@ -195,26 +205,7 @@ class Cluster:
         """Wait until every process is ready, and the lanes are shared out among just these."""
         for daemon in self.daemons:
             await until_answered(lambda: self._is_ready(daemon), f"{daemon.directory.name} is ready")  # noqa: B023
-        try:
-            await until_answered(self._is_shared_out, "the lanes are shared out")
-        except AssertionError:
-            print(
-                DEBUG,
-                await self.query("SELECT * FROM hookd.processes"),
-                await self.query("SELECT owner, array_agg(slot) FROM hookd.slots GROUP BY 1"),
-            )
-            print(
-                await self.query(
-                    "SELECT status, owner, endpoint, held, count(*) FROM hookd.outbox_open GROUP BY 1,2,3,4"
-                )
-            )
-            from hookd.store.membership import slot_of
-
-            print({e: slot_of(e) for (e,) in await self.query("SELECT id FROM hookd.endpoints")})
-            for d in self.daemons:
-                async with self.session.get(f"{d.url}/metrics") as r:
-                    print([l for l in (await r.text()).splitlines() if "in_flight" in l])
-            raise
+        await until_answered(self._is_shared_out, "the lanes are shared out")
 
     async def _is_ready(self, daemon: Daemon) -> bool:
         try:
@@ -229,8 +220,6 @@ class Cluster:
             "WHERE number IS NOT NULL GROUP BY owner"
         )
         counts = [count for _, count in found]
-        global DEBUG
-        DEBUG = found
         return len(counts) == PROCESSES and sum(counts) == 128 and max(counts) <= 43
 
     async def owner_of(self, endpoint: str) -> int:
@@ -328,7 +317,7 @@ async def cluster(folder: Path, rng: random.Random) -> AsyncIterator[Cluster]:
             for daemon in daemons:
                 starting.create_task(stack.enter_async_context(daemon))
         for daemon in daemons:
-            stack.callback(lambda daemon=daemon: _go_on(daemon))
+            stack.callback(_go_on, daemon)
         yield Cluster(server, address, wires, daemons, session, rng)
 
 

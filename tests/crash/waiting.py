@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 GLANCE = 0.002
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which what should have happened is taken to be lost."""
 
 

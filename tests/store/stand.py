@@ -193,7 +193,7 @@ class Stand:
 
     async def settle(self) -> None:
         """Wait until all that was queued is on disk."""
-        await self.store.expire_keys()
+        await self.store.flush()
 
     async def deliveries(self, **wanted: Any) -> list[DeliveryRecord]:
         """List deliveries, oldest first."""

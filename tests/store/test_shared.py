@@ -1,8 +1,9 @@
 """Processes that share a PostgreSQL server: whose lanes are whose, and what becomes of those of one that dies."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -24,6 +25,8 @@ from tests.wire import Loss, Wire
 LEASE = 2 * SECOND
 LONG = 600 * SECOND
 """A lease in whose time nothing happens by itself."""
+
+MEGABYTE = 1024 * 1024
 
 EVERYTHING = ("*", "hookd.*")
 
@@ -62,15 +65,19 @@ async def processes(address: str, number: int, lease: int = LONG, **how: Any) ->
 
 
 async def shared_out(address: str, *stands: Stand) -> None:
-    """Wait until each of these has its share, and knows of it, and nobody else has any."""
+    """Wait until each of these has its share, and all know of that, and nobody else has any."""
 
     async def is_so() -> bool:
         for stand in stands:
             await shared(stand).balance()
-        found = run(address, "SELECT owner, array_agg(slot) FROM hookd.slots GROUP BY owner")
-        owned = {number: set(slots) for number, slots in found}  # type: ignore[call-overload]
-        mine = {member(stand).number: member(stand).slots for stand in stands}
-        return owned == mine and all(len(slots) <= -(-SLOTS // len(stands)) for slots in mine.values())
+        owners = [owner for (owner,) in run(address, "SELECT owner FROM hookd.slots ORDER BY slot")]
+        shares = Counter(owners)
+        return (
+            all(list(member(stand).owners) == owners for stand in stands)
+            and shares.keys() == {member(stand).number for stand in stands}
+            and all(len(member(stand).slots) == shares[member(stand).number] for stand in stands)
+            and max(shares.values()) <= -(-SLOTS // len(stands))
+        )
 
     await until_answered(is_so, "the lanes are shared out")
 
@@ -110,6 +117,14 @@ async def buried(address: str, *numbers: int) -> None:
         return not run(address, "SELECT FROM hookd.processes WHERE number = ANY ($1::bigint[])", list(numbers))
 
     await until_answered(are_gone, f"{numbers} are buried")
+
+
+async def changes(stand: Stand, lane: str) -> bool:
+    try:
+        await stand.store.change_endpoint(lane, None, CHANGES["url"])
+    except Unavailable:
+        return False
+    return True
 
 
 # Lanes.
@@ -428,35 +443,68 @@ async def test_nobody_is_buried_while_its_lease_holds(address: str) -> None:
 
 
 async def test_what_comes_late_from_a_process_taken_for_dead_is_refused(address: str) -> None:
-    async with Wire(address) as wire, processes(address, 1, LEASE) as (heir,):
-        async with process(wire.address, LEASE, heir.clock) as lost:
-            await shared_out(address, heir, lost)
-            lane = lane_of(lost)
-            lapsed = asyncio.Event()
-            lost.store.on_lapse = lapsed.set
-            await heir.endpoint(lane)
-            await lost.accept()
-            (sent,) = await lost.claim(lane)
-            number = member(lost).number
-            wire.cut()
-            await buried(address, number)
-            assert not lost.store.holds(), "it stopped before anybody took over"
-            assert lapsed.is_set(), "it was told to cut off what it was sending"
-            await shared_out(address, heir)
-            (again,) = await heir.claim(lane)
+    async with (
+        Wire(address) as wire,
+        processes(address, 1, LEASE) as (heir,),
+        process(wire.address, LEASE, heir.clock) as lost,
+    ):
+        await shared_out(address, heir, lost)
+        lane = lane_of(lost)
+        lapsed = asyncio.Event()
+        lost.store.on_lapse = lapsed.set
+        await heir.endpoint(lane)
+        await lost.accept()
+        (sent,) = await lost.claim(lane)
+        number = member(lost).number
+        wire.cut()
+        await buried(address, number)
+        assert not lost.store.holds(), "it stopped before anybody took over"
+        assert lapsed.is_set(), "it was told to cut off what it was sending"
+        await shared_out(address, heir)
+        (again,) = await heir.claim(lane)
 
-            lost.lanes.finish(lane)
-            lost.store.record(lost.result(sent))
-            wire.break_off()
-            wire.mend()
-            await until(lambda: member(lost).number not in (None, number), "it begins anew")
-            await lost.mended()
-            await lost.settle()
-            assert await heir.statuses() == [Status.SENDING], "its outcome was refused"
-            await heir.end(again, Outcome.HTTP_5XX, error="seen by the heir")
-            (told,) = await heir.deliveries()
-            assert (told.status, told.last_error, told.attempt_count) == (Status.PENDING, "seen by the heir", 1)
-            await shared_out(address, heir, lost)
+        lost.lanes.finish(lane)
+        lost.store.record(lost.result(sent))
+        wire.break_off()
+        wire.mend()
+        await until(lambda: member(lost).number not in (None, number), "it begins anew")
+        await lost.mended()
+        await lost.settle()
+        assert await heir.statuses() == [Status.SENDING], "its outcome was refused"
+        await heir.end(again, Outcome.HTTP_5XX, error="seen by the heir")
+        (told,) = await heir.deliveries()
+        assert (told.status, told.last_error, told.attempt_count) == (Status.PENDING, "seen by the heir", 1)
+        await shared_out(address, heir, lost)
+        lane = lane_of(lost)
+        if lane != told.endpoint:
+            await heir.endpoint(lane)
+        await until_answered(partial(hears, heir, lost, lane), "news comes under its new number")
+
+
+async def test_whoever_hangs_over_a_long_answer_holds_nobody_up(address: str) -> None:
+    """The server can't end the transaction for its idleness, since it has not even sent the answer."""
+    async with (
+        Wire(address) as wire,
+        processes(address, 1, LEASE) as (heir,),
+        process(wire.address, LEASE, heir.clock) as lost,
+    ):
+        await shared_out(address, heir, lost)
+        lane = lane_of(lost)
+        await heir.endpoint(lane)
+        for _ in range(8):
+            await heir.accept(payload=b"x" * MEGABYTE)
+        number = member(lost).number
+        wire.longest = 2 * MEGABYTE
+        claiming = asyncio.create_task(lost.claim(lane))
+        await until(lambda: not wire.open.is_set(), "it is being sent a long answer")
+        await until_answered(partial(changes, heir, lane), "it can change an endpoint")
+        await buried(address, number)
+        await shared_out(address, heir)
+        assert len(await heir.claim(lane)) == 8
+        wire.break_off()
+        wire.longest = None
+        wire.mend()
+        await asyncio.gather(claiming, return_exceptions=True)
 
 
 async def test_what_was_claimed_before_a_burial_is_not_taken_for_what_was_claimed_after(address: str) -> None:
@@ -483,6 +531,21 @@ async def test_what_was_claimed_before_a_burial_is_not_taken_for_what_was_claime
         assert await stand.statuses() == [Status.SENDING]
         await stand.end(after)
         assert await stand.statuses() == [Status.DELIVERED]
+
+
+async def test_whoever_begins_anew_hears_what_is_told_under_its_new_number(address: str) -> None:
+    async with processes(address, 2) as (first, second):
+        number = member(second).number
+        run(address, "DELETE FROM hookd.processes WHERE number = $1", number)
+        run(address, "UPDATE hookd.slots SET owner = NULL WHERE owner = $1", number)
+        with pytest.raises(Unavailable):
+            await second.accept()
+        await second.mended()
+        assert member(second).number not in (None, number)
+        await shared_out(address, first, second)
+        lane = lane_of(second)
+        await first.endpoint(lane)
+        await until_answered(partial(hears, first, second, lane), "news comes")
 
 
 async def test_a_handler_that_was_running_in_crashes_is_given_up(address: str) -> None:
@@ -579,10 +642,12 @@ async def accepts(stand: Stand) -> bool:
 
 
 async def hears(teller: Stand, hearer: Stand, lane: str) -> bool:
-    hearer.commits.clear()
+    """Say whether news of a lane comes; that is told again and again, since some may be lost on the way."""
+    heard: list[str] = []
+    shared(hearer)._news.on_lanes = heard.extend
     await teller.accept()
-    for _ in range(50):
-        if any(not each.size and lane in each.changes.due for each in hearer.commits):
-            return True
-        await asyncio.sleep(0.01)
-    return False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            while lane not in heard:  # noqa: ASYNC110 - it is called, and sets no event
+                await asyncio.sleep(0.01)
+    return lane in heard

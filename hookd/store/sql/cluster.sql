@@ -33,6 +33,12 @@ DELETE FROM hookd.processes
 WHERE number = :number AND expires_at < clock_timestamp() AND pg_try_advisory_xact_lock(:key::integer, :number::integer)
 RETURNING name;
 
+-- As who has an expired process's lock shared is that process itself.
+-- name: end_sessions
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN hookd.processes ON number = objid::bigint
+WHERE locktype = 'advisory' AND classid::bigint = :key AND objsubid = 2 AND mode = 'ShareLock' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND expires_at < clock_timestamp();
+
 -- It wants no lanes any more, so that others take a larger share.
 -- name: retire
 UPDATE hookd.processes SET retiring = true WHERE number = :number AND NOT retiring;
@@ -98,4 +104,4 @@ FROM lane WHERE endpoint IS NOT NULL
 UNION ALL
 SELECT endpoint, min(due_at) FROM outbox WHERE status = 'pending' AND held = 2 GROUP BY endpoint
 UNION ALL
-(SELECT NULL, 0 FROM published WHERE fault IS NULL LIMIT 1);
+(SELECT NULL, 0 FROM published WHERE fault IS NULL ORDER BY sequence LIMIT 1);

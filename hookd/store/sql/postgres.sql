@@ -14,12 +14,12 @@ ON CONFLICT (kind, owner, key) DO UPDATE SET digest = excluded.digest, event = e
 WHERE dedupe.created_at < (SELECT min(column8) FROM wanted)
 RETURNING 1;
 
--- A newcomer's turn is its sequence, with room behind it for what is replayed.
+-- A newcomer's turn is its sequence.
 -- name: accept.insert_outbox
 INSERT INTO outbox (sequence, id, event, endpoint, tenant, type, status, reason, due_at, created_at, ordering_key, turn,
     held)
 SELECT number, column1, column2, column3, column4, column5, column6, column7, column8, column9, column10,
-    CASE WHEN column12 = 2 THEN number << 10 ELSE column11 END, column12
+    CASE WHEN column12 = 2 THEN number ELSE column11 END, column12
 FROM (
     SELECT hookd.next_sequence() AS number, given.*
     FROM (VALUES :rows(text, bigint, text, text, text, text, text, bigint, bigint, text, bigint, bigint)) AS given
@@ -132,15 +132,6 @@ CROSS JOIN LATERAL (
 ) AS next
 WHERE outbox_open.sequence = next.sequence
 RETURNING outbox_open.endpoint, outbox_open.due_at;
-
--- Before all newcomers that are yet to come.
--- name: order.last_turns
-SELECT wanted.column1, wanted.column2, hookd.next_sequence() << 10,
-    (SELECT max(turn) FROM outbox
-     WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 0 AND turn IS NOT NULL),
-    (SELECT max(turn) FROM outbox
-     WHERE endpoint = wanted.column1 AND ordering_key = wanted.column2 AND held = 1 AND turn IS NOT NULL)
-FROM (VALUES :rows(text, text)) AS wanted;
 
 -- name: order.keys_sending
 SELECT DISTINCT endpoint, ordering_key FROM outbox WHERE status = 'sending' AND owner = :owner AND turn IS NOT NULL;
