@@ -45,10 +45,16 @@ def beginning(number: int, settings: Mapping[str, str], *, alone: bool) -> str:
     )
 
 
-def join(name: str, lease: int) -> Steps[int]:
+def join(member: Membership) -> Steps[int]:
     """Become a member, and answer the number."""
-    ((number,),) = yield Query(SQL.join, {"name": name, "lease": lease})
+    joining = {"name": member.name, "lease": member.lease, "key_id": member.key_id}
+    ((number,),) = yield Query(SQL.join, joining)
     return int(number)
+
+
+def strangers(key_id: str) -> Steps[list[str]]:
+    """Name the members that encrypt with another key."""
+    return [name for (name,) in (yield Query(SQL.strangers, {"key_id": key_id}))]
 
 
 class Entered(NamedTuple):

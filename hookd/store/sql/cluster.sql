@@ -24,8 +24,12 @@ SELECT coalesce(max(version), 0) FROM hookd.changes;
 SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <= :newest;
 
 -- name: join
-INSERT INTO hookd.processes (name, expires_at)
-VALUES (:name, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number;
+INSERT INTO hookd.processes (name, expires_at, key_id)
+VALUES (:name, clock_timestamp() + :lease * interval '1 millisecond', :key_id) RETURNING number;
+
+-- Who encrypts with another key, of those that live.
+-- name: strangers
+SELECT name FROM hookd.processes WHERE key_id <> :key_id AND expires_at > clock_timestamp() ORDER BY name;
 
 -- Not while a transaction of its own is under way, which holds the same lock.
 -- name: bury
