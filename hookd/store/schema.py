@@ -1,13 +1,14 @@
 """The schema at a PostgreSQL server: brought up to date forward only, one process at a time, while others run."""
 
 import asyncio
+from contextlib import suppress
 from importlib import resources
 from typing import Any, Final
 
 from asyncpg import exceptions as postgres
 
 from hookd.errors import StartError
-from hookd.store.cluster import LOCKS
+from hookd.store.cluster import DIRECTORY, LOCKS
 from hookd.store.server import Server
 
 LOCK: Final = -1
@@ -40,8 +41,7 @@ async def bring_up(server: Server) -> tuple[int, int]:
     async with server.connected() as connection:
         expect_version(connection.get_server_version().major)
         try:
-            async with connection.transaction():
-                return await _bring_up(connection)
+            return await _again(connection)
         except postgres.LockNotAvailableError:
             raise StartError(
                 "[store] url: the schema can't be brought up to date while another session, such as a backup, keeps "
@@ -60,13 +60,25 @@ def expect_version(major: int) -> None:
         raise StartError(f"[store] url: the server is PostgreSQL {major}; hookd needs {OLDEST} or newer")
 
 
+async def _again(connection: Any) -> tuple[int, int]:
+    """Bring it up in one transaction; once more where that and somebody who reads wait for each other."""
+    while True:
+        with suppress(postgres.DeadlockDetectedError):
+            async with connection.transaction():
+                return await _bring_up(connection)
+
+
 async def _bring_up(connection: Any) -> tuple[int, int]:
     await lock(connection)
     before = await version(connection)
     steps = migrations()
     newest = steps[-1][0]
     expect_known(before, newest)
+    if before == newest:
+        return before, newest
     await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+    if before:  # then nobody writes meanwhile, in whatever order tables are changed
+        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {DIRECTORY})")
     for number, sql in steps:
         if number > before:
             await connection.execute(sql)

@@ -249,6 +249,8 @@ class Server:
         try:
             async with self._reading() as connection:
                 return await perform(connection, steps, alone=False)
+        except COLLISIONS as error:  # with a change of the schema
+            raise fault(error) from error
         except FAULTS as error:
             if not is_fault(error):
                 raise
