@@ -91,8 +91,11 @@ class Call:
 
     @property
     def id(self) -> str:
-        """The id in the path."""
-        return self.request.match_info["id"]
+        """The id in the path; RequestError where it is none, and no store could be asked for it."""
+        identity = self.request.match_info["id"]
+        if "\0" in identity:
+            raise RequestError(HTTPStatus.NOT_FOUND, "there is nothing here: no id has a NUL in it")
+        return identity
 
     async def members(self) -> dict[str, Member]:
         """Answer the members of the body, which must be a JSON object."""
