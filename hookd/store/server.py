@@ -30,6 +30,9 @@ FAULTS: Final = (
     postgres.InternalServerError,
     postgres.InvalidAuthorizationSpecificationError,
     postgres.InvalidCatalogNameError,
+    postgres.InsufficientPrivilegeError,
+    postgres.InvalidSchemaNameError,
+    postgres.UndefinedTableError,  # as while a backup is restored
     postgres.ReadOnlySQLTransactionError,
     postgres.IdleInTransactionSessionTimeoutError,
     postgres.LockNotAvailableError,

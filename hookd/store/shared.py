@@ -196,6 +196,7 @@ class SharedStore(Store):
     async def recover(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Take this process's share of the lanes, and note what is due; answer as `set_handlers` does."""
         self._directory.handlers = handlers
+        await self._write(days.make, None)  # nobody may have run for longer than they were made ahead
         gone = await self.balance()
         return gone + await self._take_up()
 

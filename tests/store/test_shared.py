@@ -1,6 +1,7 @@
 """Processes that share a PostgreSQL server: whose lanes are whose, and what becomes of those of one that dies."""
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -9,16 +10,17 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from hookd.errors import NotFound, Unavailable
+from hookd.errors import NotFound, StartError, Unavailable
 from hookd.model import Endpoint, EndpointState, Handler, Outcome, RateLimit, Status
 from hookd.store import Key, KeyKind
 from hookd.store.membership import SLOTS, slot_of
 from hookd.store.shared import SharedStore
 from tests.crash.waiting import until, until_answered
-from tests.postgres import database, run
+from tests.postgres import database, of_database, run, server
 from tests.store.stand import NOW, SECOND, Stand, at_server, stand_on
 from tests.wire import Loss, Wire
 
@@ -651,3 +653,62 @@ async def hears(teller: Stand, hearer: Stand, lane: str) -> bool:
             while lane not in heard:  # noqa: ASYNC110 - it is called, and sets no event
                 await asyncio.sleep(0.01)
     return lane in heard
+
+
+async def test_what_others_write_on_its_channel_makes_a_process_look_around_at_most(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with process(address) as stand:
+        number = member(stand).number
+        await until(lambda: shared(stand)._news._followed == number, "the process listens")
+        for letter in ("garbage", "[1]", "{}", "\\ud800"):
+            heard = len(stand.commits)
+            run(address, "SELECT pg_notify($1, $2)", f"hookd_{number}", letter)
+            await until(lambda heard=heard: len(stand.commits) > heard, "the process looks around")
+        assert caplog.records == []
+
+
+# What may be wrong with a server.
+
+
+async def test_though_nobody_ran_for_days_what_comes_first_is_accepted(address: str) -> None:
+    run(address, "SELECT hookd.drop_day(day) FROM hookd.days")
+    async with process(address) as stand:
+        await stand.store.recover({})
+        assert not (await stand.accept()).repeated
+
+
+async def test_rights_that_were_taken_away_are_a_fault_until_they_are_given_back(address: str) -> None:
+    role = f"{urlsplit(address).path[1:]}_role"
+    run(address, f"CREATE ROLE {role} SUPERUSER LOGIN; ALTER SCHEMA hookd OWNER TO {role};")
+    try:
+        async with process(address.replace("postgres@", f"{role}@")) as stand:
+            run(address, f"ALTER ROLE {role} NOSUPERUSER")
+            with pytest.raises(Unavailable, match="^the database: permission denied for"):
+                await stand.accept()
+            run(address, f"ALTER ROLE {role} SUPERUSER")
+            await stand.mended()
+            await stand.accept()
+    finally:
+        run(address, f"ALTER SCHEMA hookd OWNER TO postgres; DROP ROLE {role};")
+
+
+async def test_tables_that_are_away_are_a_fault_until_they_are_back(address: str) -> None:
+    async with process(address) as stand:
+        run(address, "ALTER SCHEMA hookd RENAME TO elsewhere")
+        with pytest.raises(Unavailable, match="^the database: .* does not exist$"):
+            await stand.accept()
+        run(address, "ALTER SCHEMA elsewhere RENAME TO hookd")
+        await stand.mended()
+        await stand.accept()
+
+
+async def test_a_database_that_can_not_keep_every_text_is_refused() -> None:
+    name = f"hookd_test_{secrets.token_hex(8)}"
+    run(server(), f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(StartError, match="encoded in LATIN1; make one with CREATE DATABASE"):
+            async with process(of_database(name)):
+                pass
+    finally:
+        run(server(), f"DROP DATABASE {name} WITH (FORCE)")
