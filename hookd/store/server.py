@@ -233,18 +233,26 @@ class Server:
     async def _was_committed(self, transaction: str) -> bool:
         """Ask the server until it can tell whether a transaction was committed; StorageError where that ends."""
         for pause in _and_so_on(PAUSES):
-            with suppress(StorageError, *FAULTS):
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await self.connect()
-                status = await self._connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
-                if status != "in progress":
-                    return bool(status == "committed")
+            committed = await self._fate(transaction)
+            if committed is not None:
+                return committed
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
             if self._stopping.is_set():
                 raise StorageError("hookd stops before the database could tell what became of the last commit")
         raise AssertionError("unreachable")
+
+    async def _fate(self, transaction: str) -> bool | None:
+        """Ask once; None where there is no answer yet."""
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self.connect()
+            return await perform(self._connection, cluster.fate(self._member, transaction), alone=False)
+        except Fenced:
+            raise
+        except (StorageError, *FAULTS):
+            return None
 
     # Reading.
 

@@ -20,7 +20,8 @@ from hookd.store import Key, KeyKind
 from hookd.store.membership import SLOTS, slot_of
 from hookd.store.shared import SharedStore
 from tests.crash.waiting import until, until_answered
-from tests.postgres import database, of_database, run, server
+from tests.postgres import Server, database, of_database, run
+from tests.postgres import server as shared_server
 from tests.store.stand import NOW, SECOND, Stand, at_server, stand_on
 from tests.wire import Loss, Wire
 
@@ -625,6 +626,44 @@ async def is_delivered(stand: Stand) -> bool:
     return await stand.statuses() == [Status.DELIVERED]
 
 
+async def test_a_commit_that_a_crash_lost_is_not_taken_for_one_that_got_its_number_afterwards() -> None:
+    """A crash forgets the numbers of transactions of which nothing was on disk, and gives them to others."""
+    with Server() as server, database(address=server.address) as address:
+        async with Wire(address) as wire, process(wire.address, LEASE) as stand:
+            await stand.accept()
+            wire.loss = Loss.DELAYED
+            publishing = asyncio.create_task(stand.accept())
+            await wire.lost.wait()
+            wire.cut()  # until others have got the number
+            number = under_way(address)
+            server.crash()
+            server.start()
+            taken = [next_number(address)]
+            assert taken[0] <= number, "the crash lost nothing"
+            while taken[-1] < number:
+                taken.append(next_number(address))
+            wire.mend()
+            with pytest.raises(Unavailable, match="can't tell what became of the last commit"):
+                await publishing
+            await stand.mended()
+            assert len(await stand.types()) == 1
+
+
+def under_way(address: str) -> int:
+    """Answer the number of the one transaction that is under way."""
+    sql = "SELECT backend_xid::text::bigint FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+    [(number,)] = run(address, sql)
+    assert isinstance(number, int)
+    return number
+
+
+def next_number(address: str) -> int:
+    """Commit a transaction, and answer its number."""
+    [(number,)] = run(address, "SELECT pg_current_xact_id()::text::bigint")
+    assert isinstance(number, int)
+    return number
+
+
 async def test_connections_that_break_off_are_made_anew(address: str) -> None:
     async with Wire(address) as wire, processes(address, 1) as (first,), process(wire.address) as second:
         await shared_out(address, first, second)
@@ -684,7 +723,7 @@ async def test_rights_that_were_taken_away_are_a_fault_until_they_are_given_back
     try:
         async with process(address.replace("postgres@", f"{role}@")) as stand:
             run(address, f"ALTER ROLE {role} NOSUPERUSER")
-            with pytest.raises(Unavailable, match="^the database: permission denied for"):
+            with pytest.raises(Unavailable, match=r"^the database: permission denied for"):
                 await stand.accept()
             run(address, f"ALTER ROLE {role} SUPERUSER")
             await stand.mended()
@@ -696,7 +735,7 @@ async def test_rights_that_were_taken_away_are_a_fault_until_they_are_given_back
 async def test_tables_that_are_away_are_a_fault_until_they_are_back(address: str) -> None:
     async with process(address) as stand:
         run(address, "ALTER SCHEMA hookd RENAME TO elsewhere")
-        with pytest.raises(Unavailable, match="^the database: .* does not exist$"):
+        with pytest.raises(Unavailable, match=r"^the database: .* does not exist$"):
             await stand.accept()
         run(address, "ALTER SCHEMA elsewhere RENAME TO hookd")
         await stand.mended()
@@ -705,10 +744,10 @@ async def test_tables_that_are_away_are_a_fault_until_they_are_back(address: str
 
 async def test_a_database_that_can_not_keep_every_text_is_refused() -> None:
     name = f"hookd_test_{secrets.token_hex(8)}"
-    run(server(), f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    run(shared_server(), f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     try:
         with pytest.raises(StartError, match="encoded in LATIN1; make one with CREATE DATABASE"):
             async with process(of_database(name)):
                 pass
     finally:
-        run(server(), f"DROP DATABASE {name} WITH (FORCE)")
+        run(shared_server(), f"DROP DATABASE {name} WITH (FORCE)")

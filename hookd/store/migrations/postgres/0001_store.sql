@@ -193,6 +193,12 @@ CREATE TABLE hookd.processes (
     retiring    boolean      NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
+-- Who became a member since the server last crashed, or another server took its place: then this is empty, and numbers
+-- of transactions that were under way may be given to others.
+CREATE UNLOGGED TABLE hookd.present (
+    process  bigint  PRIMARY KEY REFERENCES hookd.processes ON DELETE CASCADE
+);
+
 -- Into so many parts the lanes are shared out.
 CREATE TABLE hookd.slots (
     slot   integer  PRIMARY KEY,
