@@ -21,8 +21,8 @@ def migrations() -> list[tuple[int, str]]:
 async def bring_up(server: Server) -> tuple[int, int]:
     """Bring the schema up to date; answer which one it was (0 where there was none), and which it is.
 
-    StartError where it is newer than this hookd knows, or the database is not in UTF-8; StorageError where the server is
-    at fault.
+    StartError where it is newer than this hookd knows, or the database is not in UTF-8; StorageError where the server
+    is at fault.
     """
     async with server.connected() as connection, connection.transaction():
         await _expect_utf8(connection)

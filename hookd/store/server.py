@@ -198,7 +198,7 @@ class Server:
     async def _join(self, connection: Connection) -> None:
         member = self._member
         async with connection.transaction():
-            number = await perform(connection, cluster.join(member.name, member.lease), alone=False)
+            number = await perform(connection, cluster.join(member), alone=False)
         member.number = number
 
     async def _give_up(self, connection: Connection, error: BaseException) -> None:

@@ -571,6 +571,23 @@ async def test_a_handler_that_was_running_in_crashes_is_given_up(address: str) -
             assert (told.status, crashes) == (Status.FAILED if crash == 3 else Status.PENDING, [(crash,)])
 
 
+async def test_what_waits_for_a_handler_is_cancelled_once_no_process_has_it(address: str) -> None:
+    """While a new handler is being rolled out, those that do not know it yet may get its lane."""
+    handler = Handler("new", EVERYTHING, "log:x")
+    async with processes(address, 1) as (old,):
+        async with process(address, LONG, old.clock) as new:
+            await new.handlers(handler)
+            await new.accept()
+            assert await old.handlers() == []
+        await shared_out(address, old)
+        assert await old.statuses() == [Status.PENDING]
+        async with process(address, LONG, old.clock) as new:
+            assert await new.handlers(handler) == []
+            await shared_out(address, old, new)
+            assert await new.handlers() == [handler.id]
+        assert await old.statuses() == [Status.CANCELLED]
+
+
 async def test_whoever_leaves_in_peace_leaves_nothing(address: str) -> None:
     async with processes(address, 1) as (first,):
         async with process(address) as second:
@@ -703,8 +720,12 @@ async def test_what_others_write_on_its_channel_makes_a_process_look_around_at_m
         for letter in ("garbage", "[1]", "{}", "\\ud800"):
             heard = len(stand.commits)
             run(address, "SELECT pg_notify($1, $2)", f"hookd_{number}", letter)
-            await until(lambda heard=heard: len(stand.commits) > heard, "the process looks around")
+            await until(partial(has_committed, stand, heard), "the process looks around")
         assert caplog.records == []
+
+
+def has_committed(stand: Stand, before: int) -> bool:
+    return len(stand.commits) > before
 
 
 # What may be wrong with a server.

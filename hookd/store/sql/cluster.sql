@@ -25,8 +25,8 @@ SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <
 
 -- name: join
 WITH joined AS (
-    INSERT INTO hookd.processes (name, expires_at)
-    VALUES (:name, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number
+    INSERT INTO hookd.processes (name, handlers, expires_at)
+    VALUES (:name, :handlers, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number
 )
 INSERT INTO hookd.present (process) SELECT number FROM joined RETURNING process;
 
@@ -50,6 +50,9 @@ WHERE locktype = 'advisory' AND classid::bigint = :key AND objsubid = 2 AND mode
 -- It wants no lanes any more, so that others take a larger share.
 -- name: retire
 UPDATE hookd.processes SET retiring = true WHERE number = :number AND NOT retiring;
+
+-- name: configure
+UPDATE hookd.processes SET handlers = :handlers WHERE number = :number;
 
 -- name: leave
 DELETE FROM hookd.processes WHERE number = :number;
