@@ -21,9 +21,11 @@ def migrations() -> list[tuple[int, str]]:
 async def bring_up(server: Server) -> tuple[int, int]:
     """Bring the schema up to date; answer which one it was (0 where there was none), and which it is.
 
-    StartError where it is newer than this hookd knows; StorageError where the server is at fault.
+    StartError where it is newer than this hookd knows, or the database is not in UTF-8; StorageError where the server
+    is at fault.
     """
     async with server.connected() as connection, connection.transaction():
+        await _expect_utf8(connection)
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {LOCK})")
         before = await _version(connection)
         steps = migrations()
@@ -37,6 +39,16 @@ async def bring_up(server: Server) -> tuple[int, int]:
                 await connection.execute(sql)
                 await connection.execute("INSERT INTO hookd.schema (version) VALUES ($1)", number)
         return before, newest
+
+
+async def _expect_utf8(connection: Any) -> None:
+    """Refuse a database that could not keep every text which is accepted, or which a receiver answers."""
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise StartError(
+            f"[store] url: the database is encoded in {encoding}; make one with CREATE DATABASE … ENCODING 'UTF8' "
+            "TEMPLATE template0"
+        )
 
 
 async def _version(connection: Any) -> int:

@@ -185,13 +185,20 @@ CREATE INDEX rejections_source ON hookd.rejections (source, sequence);
 CREATE INDEX rejections_tenant ON hookd.rejections (tenant, sequence) WHERE tenant <> '';
 CREATE INDEX rejections_received_at ON hookd.rejections (received_at);
 
--- Who shares the store, until when by the server's clock. A number is never used again.
+-- Who shares the store, until when by the server's clock, and which handlers it has. A number is never used again.
 CREATE TABLE hookd.processes (
     number      bigint       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text         NOT NULL,
     expires_at  timestamptz  NOT NULL,
-    retiring    boolean      NOT NULL DEFAULT false
+    retiring    boolean      NOT NULL DEFAULT false,
+    handlers    text[]       COLLATE "C" NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
+
+-- Who became a member since the server last crashed, or another server took its place: then this is empty, and numbers
+-- of transactions that were under way may be given to others.
+CREATE UNLOGGED TABLE hookd.present (
+    process  bigint  PRIMARY KEY REFERENCES hookd.processes ON DELETE CASCADE
+);
 
 -- Into so many parts the lanes are shared out.
 CREATE TABLE hookd.slots (
