@@ -109,10 +109,10 @@ def format_time(time: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Write how many there are of something: `1 event`, `2 deliveries`."""
+    """Write how many there are of something: `1 event`, `2 deliveries`, `3 days`."""
     if count == 1:
         return f"1 {noun}"
-    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("ry") else f"{count} {noun}s"
 
 
 def _quantity(text: str, units: dict[str, int]) -> int | None:

@@ -13,6 +13,7 @@ from hookd.config import read
 from hookd.config.schemes import SchemeTable
 from hookd.signing import SCHEMES, Reason
 from hookd.units import format_duration
+from tests.postgres import run
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
@@ -82,3 +83,11 @@ def test_every_key_of_a_scheme_and_every_reason_is_told() -> None:
     own = SIGNATURES.partition("## Your own")[2]
     assert all(f"`{item.name}`" in own for item in fields(SchemeTable))
     assert all(f"`{reason}`" in SIGNATURES for reason in Reason)
+
+
+def test_every_query_of_the_page_on_postgresql_can_be_asked(postgres: str) -> None:
+    watching = (ROOT / "docs" / "postgresql.md").read_text("utf-8").partition("## Watch it")[2]
+    queries = re.findall(r"```sql\n(.*?)```", watching, re.DOTALL)[0].split(";\n")
+    asked = [run(postgres, query) for query in queries if query.strip()]
+    assert len(asked) == 5
+    assert [len(rows) > 0 for rows in asked] == [False, False, True, True, True]

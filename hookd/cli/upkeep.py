@@ -1,9 +1,11 @@
 """The commands for the store's upkeep: `migrate`, `prune` and `backup`."""
 
+import asyncio
 import os
 import shlex
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,22 +16,43 @@ from hookd.errors import ConfigError, Fault
 from hookd.model import wall_clock
 from hookd.units import counted, format_duration
 
+if TYPE_CHECKING:
+    from hookd.store.tend import Tending
+
 MIB = 1024 * 1024
 
 
-def _file(store: StoreSettings, command: str) -> Path:
-    """Answer the store's file; ConfigError where it is on a server."""
-    if store.path is None:
-        raise ConfigError(Fault("store.url", f"expected sqlite:PATH: `hookd {command}` is not for a PostgreSQL store"))
-    return store.path
+class File(click.ParamType[Path]):
+    """A SQLite file, as `[store] url` names it, as a path."""
+
+    name = "file"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Answer the path, relative to this directory."""
+        kind, _, path = str(value).partition(":")
+        if kind != "sqlite" or not path:
+            self.fail("expected sqlite:PATH, such as sqlite:/var/lib/hookd/hookd.db", param, ctx)
+        return Path(os.path.realpath(path))
+
+
+def _tending(store: StoreSettings, command: str) -> "Tending":
+    """Answer who tends a store at a server; ConfigError where it is a file."""
+    from hookd.store.tend import Tending  # the load of it is for these commands alone
+
+    if store.server is None:
+        expected = f'"postgresql://USER:PASSWORD@HOST:PORT/DATABASE": `hookd {command}` copies to a PostgreSQL server'
+        raise ConfigError(Fault("store.url", f"expected {expected}"))
+    return Tending(store.server, command.partition(" ")[0], listens=store.listen)
 
 
 @click.command(
-    short_help="Bring the store up to date, and encrypt it anew.", epilog="\b\nExample:\n  hookd migrate --rekey"
+    short_help="Bring the store up to date, encrypt it anew, or move it to a server.",
+    epilog="\b\nExamples:\n  hookd migrate --rekey\n  hookd migrate --from sqlite:/var/lib/hookd/hookd.db",
 )
 @configuration.option
 @click.option("--rekey", is_flag=True, help="Encrypt all secrets with the first of [store] keys.")
-def migrate(config: Path | None, rekey: bool) -> None:
+@click.option("--from", "source", metavar="sqlite:FILE", type=File(), help="Copy that store to the PostgreSQL server.")
+def migrate(config: Path | None, rekey: bool, source: Path | None) -> None:
     """Bring the store's schema up to date, as `hookd run` does when it starts, and say what was done.
 
     With --rekey, secrets that are plain, or encrypted with an older key, are encrypted with the first of [store]
@@ -40,18 +63,58 @@ def migrate(config: Path | None, rekey: bool) -> None:
 
     Put it first in [store] keys, before the old ones, and restart hookd; run this, while hookd runs or not; then
     the old keys can be taken out, though earlier backups need them. Interrupted, it can be run again.
+
+    With --from, all that is in a SQLite file is copied to the PostgreSQL server that [store] url names, which holds
+    nothing yet. A hookd that runs on the file goes on until you are told to stop it; then the rest follows, and the
+    rows of both are counted. Interrupted, nothing is left of it at the server, and it can be run again.
     """  # noqa: D301 - click wants the character, not the backslash
     settings, _ = configuration.effective(config)
-    from hookd.store import Vault, upkeep  # the load of it is for this command alone
-
-    path, keys = _file(settings.store, "migrate"), settings.store.keys
-    if rekey and not keys:
+    store = settings.store
+    if rekey and source is not None:
+        raise click.UsageError("--rekey and --from are two steps: run one after the other")
+    if rekey and not store.keys:
         raise ConfigError(Fault("store.keys", "--rekey encrypts with the first of them; expected at least one key"))
-    before, after = upkeep.migrate(path)
-    click.echo(f"{path}: schema {after}, {'up to date' if before == after else f'brought up from {before}'}")
+    if source is not None:
+        _move(store, source)
+    elif store.server is not None:
+        _migrate_server(store, rekey=rekey)
+    else:
+        _migrate_file(Path(store.place), store.keys, rekey=rekey)
+
+
+def _migrate_file(path: Path, keys: tuple[bytes, ...], *, rekey: bool) -> None:
+    from hookd.store import Vault, upkeep
+
+    _say_schema(str(path), *upkeep.migrate(path))
     if rekey:
-        count = counted(upkeep.rekey(path, Vault(keys, os.urandom), time.sleep), "endpoint")
-        click.echo(f"{path}: encrypted anew the secrets of {count}; all are under the first key now")
+        _say_rekeyed(str(path), upkeep.rekey(path, Vault(keys, os.urandom), time.sleep))
+
+
+def _migrate_server(store: StoreSettings, *, rekey: bool) -> None:
+    from hookd.store import Vault
+
+    tending = _tending(store, "migrate")
+    _say_schema(store.place, *asyncio.run(tending.migrate()))
+    if rekey:
+        _say_rekeyed(store.place, asyncio.run(tending.rekey(Vault(store.keys, os.urandom))))
+
+
+def _move(store: StoreSettings, source: Path) -> None:
+    from hookd.store import Vault
+
+    tending = _tending(store, "migrate --from")
+    counts = asyncio.run(tending.move(source, Vault(store.keys, os.urandom), click.echo))
+    rows = ", ".join(f"{table} {count}" for table, count in counts.items())
+    click.echo(f"{store.place}: has all of {source}, counted in both: {rows}; start hookd on it, and none on the file")
+
+
+def _say_schema(place: str, before: int, after: int) -> None:
+    click.echo(f"{place}: schema {after}, {'up to date' if before == after else f'brought up from {before}'}")
+
+
+def _say_rekeyed(place: str, endpoints: int) -> None:
+    count = counted(endpoints, "endpoint")
+    click.echo(f"{place}: encrypted anew the secrets of {count}; all are under the first key now")
 
 
 @click.command(
@@ -64,18 +127,38 @@ def prune(config: Path | None, older_than: int | None, dry_run: bool) -> None:
     """Delete the events that ended longer ago than [store] retention, as `hookd run` does all the time.
 
     An event goes with its deliveries and attempts, and never while any delivery waits or is being sent; requests that
-    were refused before then go as well. This may be run while hookd runs or not; interrupted, it can be run again.
+    were refused before then go as well. At a PostgreSQL server whole days go, in UTC, of which nothing waits. This may
+    be run while hookd runs or not; interrupted, it can be run again.
     """
     settings, _ = configuration.effective(config)
-    from hookd.store import upkeep  # the load of it is for this command alone
+    store = settings.store
+    age = store.retention if older_than is None else older_than
+    if store.server is None:
+        _prune_file(Path(store.place), age, dry_run=dry_run)
+    else:
+        _prune_server(store, age, dry_run=dry_run)
 
-    path = _file(settings.store, "prune")
-    age = settings.store.retention if older_than is None else older_than
+
+def _prune_file(path: Path, age: int, *, dry_run: bool) -> None:
+    from hookd.store import upkeep
+
     before = wall_clock() - age
     count, size = upkeep.count_old(path, before) if dry_run else upkeep.prune(path, before, time.sleep)
-    events = counted(count, "event")
-    done = f"{events} would go" if dry_run else f"pruned {events}"
-    click.echo(f"{path}: {done}, over for more than {format_duration(age)}; the file has {size / MIB:.1f} MiB")
+    done = _went(counted(count, "event"), age, dry_run=dry_run)
+    click.echo(f"{path}: {done}; the file has {size / MIB:.1f} MiB")
+
+
+def _prune_server(store: StoreSettings, age: int, *, dry_run: bool) -> None:
+    pruning = _tending(store, "prune").prune(age, wall_clock() - age, dry_run=dry_run)
+    pruned = asyncio.run(pruning)
+    done = _went(f"{counted(pruned.days, 'day')} with {counted(pruned.events, 'event')}", age, dry_run=dry_run)
+    kept = f"; {counted(pruned.stay, 'older day')} kept, of which something waits or is being read"
+    click.echo(f"{store.place}: {done}{kept if pruned.stay else ''}")
+
+
+def _went(what: str, age: int, *, dry_run: bool) -> str:
+    done = f"{what} would go" if dry_run else f"pruned {what}"
+    return f"{done}, over for more than {format_duration(age)}"
 
 
 @click.command(short_help="Copy the store into a new file.", epilog="\b\nExample:\n  hookd backup /backup/hookd.db")

@@ -47,7 +47,12 @@ def beginning(number: int, settings: Mapping[str, str], *, alone: bool) -> str:
 
 def join(member: Membership) -> Steps[int]:
     """Become a member, and answer the number."""
-    told = {"name": member.name, "handlers": list(member.handlers()), "lease": member.lease}
+    told = {
+        "name": member.name,
+        "handlers": list(member.handlers()),
+        "key_id": member.key_id,
+        "lease": member.lease,
+    }
     ((number,),) = yield Query(SQL.join, told)
     return int(number)
 
@@ -65,6 +70,11 @@ def fate(member: Membership, transaction: str) -> Steps[bool | None]:
             "begins anew"
         )
     return None if status == "in progress" else status == "committed"
+
+
+def strangers(key_id: str) -> Steps[list[str]]:
+    """Name the members that encrypt with another key."""
+    return [name for (name,) in (yield Query(SQL.strangers, {"key_id": key_id}))]
 
 
 class Entered(NamedTuple):

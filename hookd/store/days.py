@@ -28,9 +28,15 @@ def old(age: int) -> Steps[list[int]]:
 
 def drop(context: Context, days: Sequence[int]) -> Steps[list[bool]]:  # noqa: ARG001 - as every group's
     """Drop days with all that is theirs; answer of each whether it is gone, or something of it waits."""
-    yield ALONE
     dropped: list[bool] = []
     for day in days:
-        ((gone,),) = yield Query(SQL.drop, {"day": day})
+        gone = yield from drop_one(day)
         dropped.append(gone)
     return dropped
+
+
+def drop_one(day: int) -> Steps[bool]:
+    """Drop a day, as `drop` does."""
+    yield ALONE
+    ((gone,),) = yield Query(SQL.drop, {"day": day})
+    return bool(gone)

@@ -10,7 +10,7 @@ from hookd.store.accept import accept, operational
 from hookd.store.context import Context
 from hookd.store.order import arrange
 from hookd.store.page import Listing, Page, cut
-from hookd.store.statement import ALONE, Many, Query, Steps, statements
+from hookd.store.statement import ALONE, Many, Query, Row, Steps, statements
 from hookd.store.vault import Vault
 from hookd.units import format_time
 
@@ -218,6 +218,11 @@ def reencrypt(vault: Vault, limit: int) -> Steps[int]:
     """Encrypt with the first key the secrets of some endpoints that are not; answer of how many."""
     parameters = {"key_id": vault.first.id, "limit": limit}
     found = yield Query(f"{SQL.page} WHERE key_id < :key_id OR key_id > :key_id LIMIT :limit", parameters)
-    for row in found:
-        yield Query(SQL.update, rows.endpoint_row(rows.endpoint(row, vault), vault))
+    if found:
+        yield Many(SQL.reencrypt, [_reencrypted(rows.endpoint(row, vault), vault) for row in found])
     return len(found)
+
+
+def _reencrypted(endpoint: Endpoint, vault: Vault) -> Row:
+    row = rows.endpoint_row(endpoint, vault)
+    return tuple(row[column] for column in ("id", *rows.SECRETS, "key_id"))

@@ -64,6 +64,8 @@ class Membership:
     """What people know it by: its host and process id."""
     lease: int
     """Milliseconds for which it keeps what it has without being heard of."""
+    key_id: str = ""
+    """Which key it encrypts secrets with."""
     hear: Callable[[int], object] = lambda _: None
     """Told what time it is at the server, as often as that is asked."""
     busy: Callable[[], Iterable[str]] = tuple

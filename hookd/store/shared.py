@@ -277,7 +277,7 @@ async def share(  # what open_store is told, and what a server needs beside it
 
     StartError where the server can't be reached, or secrets are encrypted with a key that the vault lacks.
     """
-    member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease)
+    member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease, vault.first.id)
     if isinstance(clock, ServerClock):
         member.hear = clock.hear
     server = Server(address, member, sessions=listens)

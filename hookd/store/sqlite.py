@@ -56,6 +56,10 @@ class Connection(aiosqlite.Connection):
         return connection
 
 
+class OwnedError(StartError):
+    """Another daemon owns the file."""
+
+
 class FileLock:
     """One daemon owns the file: a lock on `PATH.lock`, never on the database itself, let go when the process dies.
 
@@ -75,7 +79,7 @@ class FileLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
-            raise StartError(
+            raise OwnedError(
                 f"[store] url: {path} belongs to another running hookd; stop that one or give this one its own file"
             ) from None
         self._write(mark)

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 from hookd.store.sqlite import migrations
 from hookd.store.upkeep import AT_ONCE
-from tests.cli.upkeep import SERVER, command, ran
+from tests.cli.upkeep import command, ran
 from tests.daemons import LOOPBACK, Daemon, clean_environment, with_keys
 from tests.nouns import NEW_KEY, OLD_KEY, OTHER_KEY, in_base64
 from tests.receivers import Receiver, Request
@@ -56,13 +56,6 @@ def test_without_keys_it_says_what_it_needs(tmp_path: Path) -> None:
     said = migrate(tmp_path, "--rekey", status=MISUSED)
     assert said == "hookd: store.keys: --rekey encrypts with the first of them; expected at least one key\n"
     assert not (tmp_path / "hookd.db").exists()
-
-
-@pytest.mark.parametrize("arguments", [[], ["--rekey"]])
-def test_it_is_for_files(tmp_path: Path, arguments: list[str]) -> None:
-    configure(tmp_path, SERVER)
-    said = migrate(tmp_path, *arguments, status=MISUSED)
-    assert said == "hookd: store.url: expected sqlite:PATH: `hookd migrate` is not for a PostgreSQL store\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--rekey"]])

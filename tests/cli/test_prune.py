@@ -13,7 +13,7 @@ import pytest
 
 from hookd.model import wall_clock
 from hookd.store.sqlite import migrations
-from tests.cli.upkeep import SERVER, command, ran
+from tests.cli.upkeep import command, ran
 from tests.daemons import LOOPBACK, Daemon, clean_environment
 from tests.receivers import Receiver
 
@@ -127,12 +127,6 @@ def test_where_there_is_no_store_none_is_made(tmp_path: Path) -> None:
     said = prune(tmp_path, status=FAILED)
     assert said == f"hookd: there is no database at {tmp_path}/hookd.db; see [store] url\n"
     assert not (tmp_path / "hookd.db").exists()
-
-
-def test_it_is_for_files(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text(SERVER, "utf-8")
-    said = prune(tmp_path, status=MISUSED)
-    assert said == "hookd: store.url: expected sqlite:PATH: `hookd prune` is not for a PostgreSQL store\n"
 
 
 def test_what_is_no_database_is_one_line(tmp_path: Path) -> None:

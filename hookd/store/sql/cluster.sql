@@ -25,8 +25,8 @@ SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <
 
 -- name: join
 WITH joined AS (
-    INSERT INTO hookd.processes (name, handlers, expires_at)
-    VALUES (:name, :handlers, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number
+    INSERT INTO hookd.processes (name, handlers, key_id, expires_at)
+    VALUES (:name, :handlers, :key_id, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number
 )
 INSERT INTO hookd.present (process) SELECT number FROM joined RETURNING process;
 
@@ -34,6 +34,10 @@ INSERT INTO hookd.present (process) SELECT number FROM joined RETURNING process;
 -- name: fate
 SELECT CASE WHEN EXISTS (SELECT FROM hookd.present WHERE process = :number)
     THEN pg_xact_status(:transaction::text::xid8) END;
+
+-- Who encrypts with another key, of those that live.
+-- name: strangers
+SELECT name FROM hookd.processes WHERE key_id <> :key_id AND expires_at > clock_timestamp() ORDER BY name;
 
 -- Not while a transaction of its own is under way, which holds the same lock.
 -- name: bury

@@ -18,6 +18,12 @@ UPDATE endpoints SET url = :url, event_types = :event_types, description = :desc
     told_failing = :told_failing, filter = :filter, format = :format
 WHERE id = :id;
 
+-- Others need not know: it says what it said.
+-- name: reencrypt
+UPDATE endpoints SET token = new.column2, secret = new.column3, previous_secrets = new.column4, headers = new.column5,
+    key_id = new.column6
+FROM (VALUES :rows(text, text, text, text, text, text)) AS new WHERE endpoints.id = new.column1;
+
 -- name: update_health
 UPDATE endpoints SET failing_since = new.column2, failing_attempts = new.column3, opened_at = new.column4,
     openings = new.column5, blocked_until = new.column6,

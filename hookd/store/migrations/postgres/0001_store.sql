@@ -185,10 +185,12 @@ CREATE INDEX rejections_source ON hookd.rejections (source, sequence);
 CREATE INDEX rejections_tenant ON hookd.rejections (tenant, sequence) WHERE tenant <> '';
 CREATE INDEX rejections_received_at ON hookd.rejections (received_at);
 
--- Who shares the store, until when by the server's clock, and which handlers it has. A number is never used again.
+-- Who shares the store, until when by the server's clock, which handlers it has, and which key encrypts for it ('' none).
+-- A number is never used again.
 CREATE TABLE hookd.processes (
     number      bigint       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text         NOT NULL,
+    key_id      text         COLLATE "C" NOT NULL DEFAULT '',
     expires_at  timestamptz  NOT NULL,
     retiring    boolean      NOT NULL DEFAULT false,
     handlers    text[]       COLLATE "C" NOT NULL DEFAULT '{}'
