@@ -20,6 +20,7 @@ from hookd.signing.headers import Collected
 from hookd.signing.keys import PREFIX
 from hookd.signing.repairs import alike
 from hookd.store import Store
+from hookd.text import printable
 
 MASK: Final = "***"
 """Stands in the record for a value that is secret, or may be."""
@@ -81,7 +82,7 @@ class Rejections:
             source=source.name,
             tenant=source.tenant,
             reason=error.reason if isinstance(error, SignatureError) else UNREADABLE,
-            cause=str(error),
+            cause=printable(str(error)),
             received_at=self._clock(),
             method=method,
             target=kept_target(source, row, target),

@@ -381,7 +381,7 @@ async def test_what_is_no_cloud_event_is_unreadable_and_what_is_not_authentic_co
 
 async def test_over_http_a_fault_is_one_line(tmp_path: Path) -> None:
     source = replace(web.SOURCE, format="cloudevents")
-    async with web.open_stand(tmp_path) as stand:
+    async with web.open_stand(sqlite, tmp_path) as stand:
         stand.use(sources={source.path: source})
         headers = {"X-Webhook-Token": "secret", "Content-Type": STRUCTURED}
         for body in (b"", b"\xff", b'{"id":"\\u000a' + b"x" * 900, b'{"\\n":1}', b"[" * 900):

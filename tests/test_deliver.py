@@ -26,7 +26,8 @@ from hookd.policy.breaker import NEVER, BreakerPolicy
 from hookd.store import Committed, DeliveryRecord
 from tests.crash.waiting import until
 from tests.receivers import OK, Connection, Receiver, Request, answering
-from tests.store.stand import DAY, PATIENCE, Stand, file_of, sqlite, stand_on
+from tests.store.faults import carry_out, held_up, refusing, under_way
+from tests.store.stand import DAY, PATIENCE, Open, Stand, in_a_file, stand_on
 
 SOON = 30
 """A wait of the schedule, in milliseconds of the test's own clock."""
@@ -70,6 +71,7 @@ class Delivering:
 
 @asynccontextmanager
 async def delivering(
+    open_in: Open,
     folder: Path,
     *,
     max_in_flight: int = 256,
@@ -80,7 +82,7 @@ async def delivering(
     breaker: BreakerPolicy = NEVER,
 ) -> AsyncIterator[Delivering]:
     """Open a store and let its delivery loop turn."""
-    async with stand_on(sqlite, folder) as stand, open_session(Guard(["127.0.0.1"])) as session:
+    async with stand_on(open_in, folder) as stand, open_session(Guard(["127.0.0.1"])) as session:
 
         def clock() -> int:
             return stand.now
@@ -139,8 +141,8 @@ class Gate:
             await self.arrived.wait()
 
 
-async def test_an_event_is_delivered_as_soon_as_it_is_on_disk(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path) as it:
+async def test_an_event_is_delivered_as_soon_as_it_is_on_disk(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path) as it:
         await it.stand.endpoint(url=receiver.url())
         accepted = await it.stand.accept(payload=b'{"b": 1, "a": 2}')
         await it.reach(Status.DELIVERED)
@@ -151,8 +153,10 @@ async def test_an_event_is_delivered_as_soon_as_it_is_on_disk(tmp_path: Path) ->
         assert it.stand.lanes.in_flight == it.metrics.attempts_in_flight == 0
 
 
-async def test_what_was_claimed_while_others_might_have_had_it_is_sent_once_they_have_not(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path) as it:
+async def test_what_was_claimed_while_others_might_have_had_it_is_sent_once_they_have_not(
+    open_in: Open, tmp_path: Path
+) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path) as it:
         await it.stand.endpoint(url=receiver.url())
         it.stand.lanes.holds = lambda: False
         await it.stand.accept()
@@ -164,9 +168,9 @@ async def test_what_was_claimed_while_others_might_have_had_it_is_sent_once_they
         assert len(receiver.requests) == 1
 
 
-async def test_an_endpoint_gets_as_many_at_once_as_it_allows(tmp_path: Path) -> None:
+async def test_an_endpoint_gets_as_many_at_once_as_it_allows(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+    async with Receiver(gate.behave) as receiver, delivering(open_in, tmp_path) as it:
         await it.stand.endpoint(url=receiver.url(), max_in_flight=3)
         for _ in range(10):
             await it.stand.accept()
@@ -176,9 +180,9 @@ async def test_an_endpoint_gets_as_many_at_once_as_it_allows(tmp_path: Path) -> 
         assert (gate.peak, len(receiver.requests)) == (3, 10)
 
 
-async def test_all_endpoints_together_get_as_many_at_once_as_is_allowed(tmp_path: Path) -> None:
+async def test_all_endpoints_together_get_as_many_at_once_as_is_allowed(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as receiver, delivering(tmp_path, max_in_flight=4, per_endpoint=3) as it:
+    async with Receiver(gate.behave) as receiver, delivering(open_in, tmp_path, max_in_flight=4, per_endpoint=3) as it:
         for number in range(3):
             await it.stand.endpoint(f"ep_{number}", url=receiver.url())
         for _ in range(5):
@@ -189,9 +193,9 @@ async def test_all_endpoints_together_get_as_many_at_once_as_is_allowed(tmp_path
         assert (gate.peak, len(receiver.requests)) == (4, 15)
 
 
-async def test_an_endpoint_that_hangs_delays_no_other(tmp_path: Path) -> None:
+async def test_an_endpoint_that_hangs_delays_no_other(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as stuck, Receiver() as well, delivering(tmp_path, per_endpoint=2) as it:
+    async with Receiver(gate.behave) as stuck, Receiver() as well, delivering(open_in, tmp_path, per_endpoint=2) as it:
         await it.stand.endpoint("ep_stuck", url=stuck.url())
         await it.stand.endpoint("ep_well", url=well.url())
         for _ in range(20):
@@ -201,7 +205,7 @@ async def test_an_endpoint_that_hangs_delays_no_other(tmp_path: Path) -> None:
         assert len(stuck.requests) <= 2
 
 
-async def test_an_ordered_endpoint_gets_one_after_another_through_failures(tmp_path: Path) -> None:
+async def test_an_ordered_endpoint_gets_one_after_another_through_failures(open_in: Open, tmp_path: Path) -> None:
     """Whatever fails is sent again before anything younger, and nothing is sent beside it."""
     answers = iter([OK, ERROR, ERROR, OK, ERROR, *[OK] * 20])
     gate = Gate()
@@ -213,7 +217,7 @@ async def test_an_ordered_endpoint_gets_one_after_another_through_failures(tmp_p
         gate.waiting -= 1
         await connection.send(next(answers))
 
-    async with Receiver(behave) as receiver, delivering(tmp_path, retry=(0,) * 9) as it:
+    async with Receiver(behave) as receiver, delivering(open_in, tmp_path, retry=(0,) * 9) as it:
         await it.stand.endpoint(url=receiver.url(), ordered=True)
         made = [accepted.event for accepted in await asyncio.gather(*(it.stand.accept() for _ in range(8)))]
         await it.reach(Status.DELIVERED)
@@ -223,9 +227,9 @@ async def test_an_ordered_endpoint_gets_one_after_another_through_failures(tmp_p
         assert gate.peak == 1
 
 
-async def test_keys_of_an_ordered_endpoint_do_not_wait_for_each_other(tmp_path: Path) -> None:
+async def test_keys_of_an_ordered_endpoint_do_not_wait_for_each_other(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+    async with Receiver(gate.behave) as receiver, delivering(open_in, tmp_path) as it:
         await it.stand.endpoint(url=receiver.url(), ordered=True)
         for key in ("a", "b", "c", "a", "b", "c"):
             await it.stand.accept(ordering_key=key)
@@ -255,9 +259,9 @@ async def arrived(receiver: Receiver, count: int) -> None:
     await until(lambda: len(receiver.requests) == count, f"{count} are sent")
 
 
-async def test_a_rate_limit_lets_a_burst_go_and_then_one_at_a_time(tmp_path: Path) -> None:
+async def test_a_rate_limit_lets_a_burst_go_and_then_one_at_a_time(open_in: Open, tmp_path: Path) -> None:
     seconds = Seconds()
-    async with Receiver() as receiver, delivering(tmp_path, monotonic=seconds) as it:
+    async with Receiver() as receiver, delivering(open_in, tmp_path, monotonic=seconds) as it:
         await it.stand.endpoint(url=receiver.url(), rate_limit=RateLimit(10, 1000, 4), created_at=it.stand.now)
         await asyncio.gather(*(it.stand.accept() for _ in range(9)))
         for sent in range(3, 9):  # the bucket holds a little less than the burst
@@ -271,8 +275,8 @@ async def test_a_rate_limit_lets_a_burst_go_and_then_one_at_a_time(tmp_path: Pat
         assert {request.headers["x-webhook-attempt"] for request in receiver.requests} == {"1"}, "to wait is no attempt"
 
 
-async def test_a_rate_limit_is_lifted_at_once(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path, monotonic=Seconds()) as it:
+async def test_a_rate_limit_is_lifted_at_once(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path, monotonic=Seconds()) as it:
         await it.stand.endpoint(url=receiver.url(), rate_limit=RateLimit(1, 3_600_000, 1), created_at=it.stand.now)
         await asyncio.gather(*(it.stand.accept() for _ in range(9)))
         await until(lambda: len(receiver.requests) == 1, "one is sent")
@@ -280,16 +284,16 @@ async def test_a_rate_limit_is_lifted_at_once(tmp_path: Path) -> None:
         await it.reach(Status.DELIVERED)
 
 
-async def test_a_restart_gives_no_second_burst(tmp_path: Path) -> None:
+async def test_a_restart_gives_no_second_burst(open_in: Open, tmp_path: Path) -> None:
     seconds = Seconds()
     limited = RateLimit(1, 1000, 5)
     async with Receiver() as receiver:
-        async with delivering(tmp_path, monotonic=seconds) as it:
+        async with delivering(open_in, tmp_path, monotonic=seconds) as it:
             await it.stand.endpoint(url=receiver.url(), rate_limit=limited, created_at=it.stand.now)
             await asyncio.gather(*(it.stand.accept() for _ in range(9)))
             await until(lambda: len(receiver.requests) == 4, "a burst is sent")
             await it.deliverer.settled()
-        async with delivering(tmp_path, monotonic=seconds) as it:
+        async with delivering(open_in, tmp_path, monotonic=seconds) as it:
             await it.deliverer.run_once()
             await it.stand.store.flush()
             assert it.stand.lanes.in_flight == 0
@@ -297,8 +301,8 @@ async def test_a_restart_gives_no_second_burst(tmp_path: Path) -> None:
             await until(lambda: len(receiver.requests) == 5, "one more is sent")
 
 
-async def test_a_throttled_lane_costs_nothing_and_delays_no_other(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path, monotonic=Seconds()) as it:
+async def test_a_throttled_lane_costs_nothing_and_delays_no_other(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path, monotonic=Seconds()) as it:
         await it.stand.endpoint("ep_slow", url=receiver.url("/slow"), rate_limit=RateLimit(1, 3_600_000, 1))
         await asyncio.gather(*(it.stand.accept() for _ in range(50)))
         await until(lambda: len(receiver.requests) == 1, "one is sent")
@@ -315,7 +319,7 @@ async def test_a_throttled_lane_costs_nothing_and_delays_no_other(tmp_path: Path
 
 
 async def test_an_endpoint_that_keeps_failing_is_left_alone_tried_and_taken_up_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    open_in: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = iter([ERROR] * 3 + [OK] * 20)
 
@@ -324,7 +328,10 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone_tried_and_taken_up_a
 
     policy = BreakerPolicy(failures=3, share=1.0, least=100, window=60_000, wait=10_000, longest=10_000)
     retry = (0,) * 9
-    async with Receiver(behave) as receiver, delivering(tmp_path, per_endpoint=1, retry=retry, breaker=policy) as it:
+    async with (
+        Receiver(behave) as receiver,
+        delivering(open_in, tmp_path, per_endpoint=1, retry=retry, breaker=policy) as it,
+    ):
         await it.stand.endpoint(url=receiver.url())
         for _ in range(6):
             await it.stand.accept()
@@ -341,8 +348,10 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone_tried_and_taken_up_a
         assert "works again" in caplog.text
 
 
-async def test_nothing_is_sent_that_was_handed_over_in_the_commit_that_opens_the_breaker(tmp_path: Path) -> None:
-    gate, commits = Gate(), threading.Event()
+async def test_nothing_is_sent_that_was_handed_over_in_the_commit_that_opens_the_breaker(
+    open_in: Open, tmp_path: Path
+) -> None:
+    gate = Gate()
 
     async def behave(connection: Connection, _: Request) -> None:
         gate.arrived.set()
@@ -350,28 +359,33 @@ async def test_nothing_is_sent_that_was_handed_over_in_the_commit_that_opens_the
         await connection.send(ERROR)
 
     policy = BreakerPolicy(failures=1, share=1.0, least=100, window=60_000, wait=10_000, longest=10_000)
-    async with Receiver(behave) as receiver, delivering(tmp_path, retry=(0,) * 9, breaker=policy) as it:
+    async with Receiver(behave) as receiver, delivering(open_in, tmp_path, retry=(0,) * 9, breaker=policy) as it:
         await it.stand.endpoint(url=receiver.url())
         await it.stand.accept()
         await gate.arrived.wait()
         store = it.stand.store
-        held_up = asyncio.create_task(file_of(store).writer.run(lambda _: commits.wait()))
-        store.hasten("ep_none")  # a commit that waits, so that all that follows comes into the next
-        await until(lambda: not store._committer._writes, "the commit is on its way")
-        accepted = [store.accept(it.stand.draft()) for _ in range(5)]
-        gate.open.set()
-        await it.deliverer.settled()
-        commits.set()
-        await asyncio.gather(held_up, *accepted)
+        async with held_up(store):
+            store.hasten("ep_none")  # a commit that waits, so that all that follows comes into the next
+            await under_way(store)
+            accepted = [store.accept(it.stand.draft()) for _ in range(5)]
+            gate.open.set()
+            await it.deliverer.settled()
+        await asyncio.gather(*accepted)
         await it.reach(Status.PENDING)
         await it.deliverer.settled()
         assert len(receiver.requests) == 1
         assert it.stand.lanes.in_flight == 0
 
 
-async def test_endpoints_that_hang_leave_places_to_others_whatever_they_are_allowed(tmp_path: Path) -> None:
+async def test_endpoints_that_hang_leave_places_to_others_whatever_they_are_allowed(
+    open_in: Open, tmp_path: Path
+) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as stuck, Receiver() as well, delivering(tmp_path, max_in_flight=16) as it:
+    async with (
+        Receiver(gate.behave) as stuck,
+        Receiver() as well,
+        delivering(open_in, tmp_path, max_in_flight=16) as it,
+    ):
         for number in range(3):
             await it.stand.endpoint(f"ep_{number}", url=stuck.url(), max_in_flight=10_000)
         for _ in range(20):
@@ -383,8 +397,8 @@ async def test_endpoints_that_hang_leave_places_to_others_whatever_they_are_allo
         assert (gate.waiting, len(well.requests)) == (len(stuck.requests), 20)
 
 
-async def test_a_retry_is_made_at_its_time(tmp_path: Path) -> None:
-    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(SOON, 2 * SOON)) as it:
+async def test_a_retry_is_made_at_its_time(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(open_in, tmp_path, retry=(SOON, 2 * SOON)) as it:
         await it.stand.endpoint(url=receiver.url())
         accepted = await it.stand.accept()
         for number, wait in enumerate((SOON, 2 * SOON), start=1):
@@ -399,17 +413,17 @@ async def test_a_retry_is_made_at_its_time(tmp_path: Path) -> None:
         assert {request.headers["webhook-id"] for request in receiver.requests} == {accepted.event}
 
 
-async def test_a_destinations_own_schedule_wins(tmp_path: Path) -> None:
-    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
+async def test_a_destinations_own_schedule_wins(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(open_in, tmp_path, retry=(SOON,)) as it:
         await it.stand.endpoint(url=receiver.url(), retry=())
         accepted = await it.stand.accept()
         await it.reach(Status.FAILED, event=accepted.event)
         assert len(receiver.requests) == 1
 
 
-async def test_410_disables_and_the_log_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_410_disables_and_the_log_warns(open_in: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "hookd")
-    async with Receiver(answering(GONE)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
+    async with Receiver(answering(GONE)) as receiver, delivering(open_in, tmp_path, retry=(SOON,)) as it:
         await it.stand.endpoint(url=receiver.url())
         accepted = await it.stand.accept()
         await it.reach(Status.FAILED, event=accepted.event)
@@ -419,8 +433,8 @@ async def test_410_disables_and_the_log_warns(tmp_path: Path, caplog: pytest.Log
     assert [fields["then"] for message, fields in told if message == "attempt"] == [Status.FAILED]
 
 
-async def test_paused_and_resumed(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path) as it:
+async def test_paused_and_resumed(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path) as it:
         await it.stand.endpoint(url=receiver.url(), state=EndpointState.PAUSED)
         await it.stand.accept()
         assert await it.stand.statuses() == [Status.PENDING]
@@ -443,8 +457,8 @@ async def change(it: Delivering, **changes: Any) -> None:
     await it.stand.store.change_endpoint("ep_1", None, lambda before: replace(before, **changes))
 
 
-async def test_a_change_takes_effect_at_once_amid_a_backlog(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path) as it:
+async def test_a_change_takes_effect_at_once_amid_a_backlog(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path) as it:
         await backlog(it, receiver, 200)
         await change(it, headers={"X-New": "1"})
         before = len(receiver.requests)
@@ -456,9 +470,11 @@ async def test_a_change_takes_effect_at_once_amid_a_backlog(tmp_path: Path) -> N
         assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 200
 
 
-async def test_a_raised_limit_takes_effect_while_all_that_was_allowed_is_under_way(tmp_path: Path) -> None:
+async def test_a_raised_limit_takes_effect_while_all_that_was_allowed_is_under_way(
+    open_in: Open, tmp_path: Path
+) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+    async with Receiver(gate.behave) as receiver, delivering(open_in, tmp_path) as it:
         await it.stand.endpoint(url=receiver.url(), max_in_flight=1)
         for _ in range(5):
             await it.stand.accept()
@@ -470,8 +486,8 @@ async def test_a_raised_limit_takes_effect_while_all_that_was_allowed_is_under_w
         assert gate.peak == 3
 
 
-async def test_a_pause_takes_effect_at_once_amid_a_backlog(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path) as it:
+async def test_a_pause_takes_effect_at_once_amid_a_backlog(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path) as it:
         await backlog(it, receiver, 200)
         await change(it, state=EndpointState.PAUSED)
         before = len(receiver.requests)
@@ -485,8 +501,8 @@ async def test_a_pause_takes_effect_at_once_amid_a_backlog(tmp_path: Path) -> No
         assert len(receiver.requests) == 200
 
 
-async def test_what_is_cancelled_amid_a_backlog_is_not_sent(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path) as it:
+async def test_what_is_cancelled_amid_a_backlog_is_not_sent(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path) as it:
         await backlog(it, receiver, 200)
         cancelling = [it.stand.store.cancel(each.id, None) for each in await it.stand.deliveries()]
         answers = await asyncio.gather(*cancelling, return_exceptions=True)
@@ -498,23 +514,23 @@ async def test_what_is_cancelled_amid_a_backlog_is_not_sent(tmp_path: Path) -> N
         assert not unsent & {request.headers["webhook-id"] for request in receiver.requests[before + 2 :]}
 
 
-async def test_a_stop_amid_a_backlog_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+async def test_a_stop_amid_a_backlog_loses_nothing_and_repeats_nothing(open_in: Open, tmp_path: Path) -> None:
     async with Receiver() as receiver:
-        async with delivering(tmp_path) as it:
+        async with delivering(open_in, tmp_path) as it:
             await backlog(it, receiver, 200)
             await it.drain()
             await it.stand.settle()
             assert set(await it.stand.statuses()) == {Status.DELIVERED, Status.PENDING}
-        async with delivering(tmp_path) as it:
+        async with delivering(open_in, tmp_path) as it:
             await it.reach(Status.DELIVERED)
             assert (
                 len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 200
             )
 
 
-async def test_a_handler_is_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_handler_is_run(open_in: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "hookd.handler"):
-        async with delivering(tmp_path) as it:
+        async with delivering(open_in, tmp_path) as it:
             await it.stand.handlers(Handler("invite", ("automator.*",), "log:Invite sent to {name}"))
             await it.stand.accept("automator.purchase", origin=Origin.INBOUND, payload=b'{"name": "Ada"}')
             await it.reach(Status.DELIVERED)
@@ -526,8 +542,8 @@ async def do_little(_: Message) -> None:
     await asyncio.sleep(0)
 
 
-async def test_a_handler_among_backlogs_handles_everything(tmp_path: Path) -> None:
-    async with Receiver() as receiver, delivering(tmp_path, max_in_flight=2) as it, asyncio.timeout(PATIENCE):
+async def test_a_handler_among_backlogs_handles_everything(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver() as receiver, delivering(open_in, tmp_path, max_in_flight=2) as it, asyncio.timeout(PATIENCE):
         await it.stand.handlers(Handler("do", ("*",), f"python:{__name__}:do_little"))
         await it.stand.endpoint(url=receiver.url())
         for _ in range(10):
@@ -583,11 +599,13 @@ def crowd() -> Iterator[Crowd]:
 
 @pytest.mark.parametrize("function", ["join_in_a_thread", "join_and_heed_no_end"])
 @pytest.mark.parametrize("limit", [1, 3])
-async def test_no_more_of_a_handler_run_than_it_allows(tmp_path: Path, crowd: Crowd, function: str, limit: int) -> None:
+async def test_no_more_of_a_handler_run_than_it_allows(
+    open_in: Open, tmp_path: Path, crowd: Crowd, function: str, limit: int
+) -> None:
     """What goes on after its timeout counts, whatever the configuration does meanwhile."""
     busy = Handler("busy", ("*",), f"python:{__name__}:{function}", timeout=10, max_in_flight=limit)
     idle = Handler("idle", ("*",), f"python:{__name__}:do_little")
-    async with delivering(tmp_path) as it, asyncio.timeout(PATIENCE):
+    async with delivering(open_in, tmp_path) as it, asyncio.timeout(PATIENCE):
         await it.stand.handlers(busy)
         for _ in range(4 * limit):
             await it.stand.accept()
@@ -604,11 +622,49 @@ async def test_no_more_of_a_handler_run_than_it_allows(tmp_path: Path, crowd: Cr
         assert crowd.seen == limit + 50
 
 
+# What others say, in words that not every database keeps.
+
+NULS = bytes(100)
+
+
+async def test_what_is_no_answer_is_told_of_in_text_that_is_kept(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver(answering(NULS)) as receiver, delivering(open_in, tmp_path) as it:
+        await it.stand.endpoint(url=receiver.url())
+        await it.stand.accept()
+        await it.reach(Status.FAILED)
+        (told,) = await it.stand.deliveries()
+        (attempt,) = await it.stand.attempts(told.id)
+        assert attempt.outcome is Outcome.PROTOCOL
+        assert attempt.error == told.last_error
+        assert attempt.error is not None
+        assert "\0" not in attempt.error
+
+
+def fail_with_nul(_: Message) -> None:
+    raise ValueError("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (f"python:{__name__}:fail_with_nul", r"ValueError: a\x00b"),
+        (r"""exec:sh -c 'printf "a\000b" >&2; exit 1'""", "sh exited with status 1"),
+    ],
+)
+async def test_what_a_handler_says_is_kept(open_in: Open, tmp_path: Path, run: str, said: str) -> None:
+    async with delivering(open_in, tmp_path) as it, asyncio.timeout(PATIENCE):
+        await it.stand.handlers(Handler("nul", ("*",), run))
+        await it.stand.accept()
+        await it.reach(Status.FAILED)
+        (told,) = await it.stand.deliveries()
+        assert told.last_error == said
+
+
 # Tests of an endpoint.
 
 
-async def test_a_successful_test_makes_what_waits_due(tmp_path: Path) -> None:
-    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(DAY,)) as it:
+async def test_a_successful_test_makes_what_waits_due(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(open_in, tmp_path, retry=(DAY,)) as it:
         endpoint = await it.stand.endpoint(url=receiver.url())
         await it.stand.accept()
         await it.reach(Status.PENDING)
@@ -621,8 +677,8 @@ async def test_a_successful_test_makes_what_waits_due(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
-async def test_a_failed_test_is_not_tried_again(tmp_path: Path) -> None:
-    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
+async def test_a_failed_test_is_not_tried_again(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(open_in, tmp_path, retry=(SOON,)) as it:
         endpoint = await it.stand.endpoint(url=receiver.url(), state=EndpointState.PAUSED)
         assert (await it.deliverer.test(endpoint)).outcome is Outcome.HTTP_5XX
         await it.reach(Status.FAILED)
@@ -632,9 +688,9 @@ async def test_a_failed_test_is_not_tried_again(tmp_path: Path) -> None:
 # Stopping.
 
 
-async def test_an_endpoint_is_tested_once_at_a_time_and_few_are_at_once(tmp_path: Path) -> None:
+async def test_an_endpoint_is_tested_once_at_a_time_and_few_are_at_once(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with delivering(tmp_path) as it, Receiver(gate.behave) as receiver:
+    async with delivering(open_in, tmp_path) as it, Receiver(gate.behave) as receiver:
         first, *others, last = [
             await it.stand.endpoint(f"ep_{number}", url=receiver.url()) for number in range(MOST_TESTS + 1)
         ]
@@ -654,9 +710,9 @@ async def test_an_endpoint_is_tested_once_at_a_time_and_few_are_at_once(tmp_path
         assert len(receiver.requests) == MOST_TESTS + 1
 
 
-async def test_a_drain_waits_for_what_is_in_flight_and_begins_nothing(tmp_path: Path) -> None:
+async def test_a_drain_waits_for_what_is_in_flight_and_begins_nothing(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as receiver, delivering(tmp_path, per_endpoint=1) as it:
+    async with Receiver(gate.behave) as receiver, delivering(open_in, tmp_path, per_endpoint=1) as it:
         await it.stand.endpoint(url=receiver.url())
         await it.stand.accept()
         await it.stand.accept()
@@ -671,17 +727,17 @@ async def test_a_drain_waits_for_what_is_in_flight_and_begins_nothing(tmp_path: 
         assert len(receiver.requests) == 1
 
 
-async def test_what_does_not_end_in_time_is_sent_again_under_the_same_number(tmp_path: Path) -> None:
+async def test_what_does_not_end_in_time_is_sent_again_under_the_same_number(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
     async with Receiver(gate.behave) as receiver:
-        async with delivering(tmp_path) as it:
+        async with delivering(open_in, tmp_path) as it:
             await it.stand.endpoint(url=receiver.url())
             accepted = await it.stand.accept()
             await gate.crowd(1)
             await it.drain(0)
             assert await it.stand.statuses() == [Status.PENDING]
         receiver.behave = answering(OK)
-        async with delivering(tmp_path) as it:
+        async with delivering(open_in, tmp_path) as it:
             await it.reach(Status.DELIVERED)
             (delivery,) = await it.stand.deliveries()
             assert [attempt.number for attempt in await it.stand.attempts(delivery.id)] == [1]
@@ -695,9 +751,10 @@ def until_taken(lanes: Lanes) -> None:
         time.sleep(0)
 
 
-async def test_a_drain_waits_for_what_is_being_committed(tmp_path: Path) -> None:
+@in_a_file
+async def test_a_drain_waits_for_what_is_being_committed(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+    async with Receiver(gate.behave) as receiver, delivering(open_in, tmp_path) as it:
         await it.stand.endpoint(url=receiver.url())
         accepted = it.stand.store.accept(it.stand.draft())
         while it.stand.store._committer._writes:  # noqa: ASYNC110 - until the transaction is on its way
@@ -712,32 +769,30 @@ async def test_a_drain_waits_for_what_is_being_committed(tmp_path: Path) -> None
 # Faults.
 
 
-async def test_an_outcome_outlives_a_fault_of_the_storage(tmp_path: Path) -> None:
+async def test_an_outcome_outlives_a_fault_of_the_storage(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as receiver, delivering(tmp_path) as it:
+    async with Receiver(gate.behave) as receiver, delivering(open_in, tmp_path) as it:
         await it.stand.endpoint(url=receiver.url())
         await it.stand.accept()
         await gate.crowd(1)
-        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
-        gate.open.set()
-        while it.metrics.attempts_in_flight:
-            await it.deliverer.settled()
-        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        async with refusing(it.stand.store):
+            gate.open.set()
+            while it.metrics.attempts_in_flight:
+                await it.deliverer.settled()
         await it.reach(Status.DELIVERED)
         assert len(receiver.requests) == 1
 
 
-async def test_a_claim_that_met_a_fault_is_made_again(tmp_path: Path) -> None:
-    async with Receiver(answering(ERROR)) as receiver, delivering(tmp_path, retry=(SOON,)) as it:
+async def test_a_claim_that_met_a_fault_is_made_again(open_in: Open, tmp_path: Path) -> None:
+    async with Receiver(answering(ERROR)) as receiver, delivering(open_in, tmp_path, retry=(SOON,)) as it:
         await it.stand.endpoint(url=receiver.url())
         accepted = await it.stand.accept()
         await it.reach(Status.PENDING)
-        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
-        it.stand.pass_time(SOON)
-        while it.stand.store.fault is None:
-            with suppress(Exception):
-                await it.stand.settle()
-        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        async with refusing(it.stand.store):
+            it.stand.pass_time(SOON)
+            while it.stand.store.fault is None:
+                with suppress(Exception):
+                    await it.stand.settle()
         await it.stand.mended()
         it.stand.pass_time(DAY)
         await it.reach(Status.FAILED, event=accepted.event)
@@ -749,18 +804,18 @@ def corrupted(event: str, origin: str) -> str:
 
 
 async def test_what_cannot_be_claimed_holds_up_no_other_and_ends_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    open_in: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with asyncio.timeout(PATIENCE), Receiver() as receiver, delivering(tmp_path) as it:
+    async with asyncio.timeout(PATIENCE), Receiver() as receiver, delivering(open_in, tmp_path) as it:
         for name in ("bad", "good"):
             endpoint = f"ep_{name}"
             await it.stand.endpoint(endpoint, url=receiver.url(), event_types=(name,), state=EndpointState.PAUSED)
         bad, good = [(await it.stand.accept(name)).event for name in ("bad", "good")]
-        await file_of(it.stand.store).writer.run(lambda raw: raw.execute(corrupted(bad, "nowhere")))
+        await carry_out(it.stand.store, corrupted(bad, "nowhere"))
         await asyncio.gather(*(activated(it, f"ep_{name}") for name in ("bad", "good")))
         await it.reach(Status.DELIVERED, event=good)
         await until(lambda: "what waits can't be claimed" in caplog.text, "it is said")
-        await file_of(it.stand.store).writer.run(lambda raw: raw.execute(corrupted(bad, "published")))
+        await carry_out(it.stand.store, corrupted(bad, "published"))
         it.stand.pass_time(DAY)
         await it.deliverer.run_once()
         await it.reach(Status.DELIVERED, event=bad)
@@ -770,25 +825,24 @@ async def activated(it: Delivering, endpoint: str) -> None:
     await it.stand.store.change_endpoint(endpoint, None, lambda each: replace(each, state=EndpointState.ACTIVE))
 
 
-async def test_a_fault_keeps_no_more_than_was_claimed(tmp_path: Path) -> None:
+async def test_a_fault_keeps_no_more_than_was_claimed(open_in: Open, tmp_path: Path) -> None:
     gate = Gate()
-    async with Receiver(gate.behave) as receiver, delivering(tmp_path, max_in_flight=8, per_endpoint=5) as it:
+    async with Receiver(gate.behave) as receiver, delivering(open_in, tmp_path, max_in_flight=8, per_endpoint=5) as it:
         for number in range(2):
             await it.stand.endpoint(f"ep_{number}", url=receiver.url())
         await asyncio.gather(*(it.stand.accept() for _ in range(30)))
         await gate.crowd(7)  # the last place is kept for an endpoint that has none
         claimed = it.stand.lanes.in_flight
-        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = ON"))
-        gate.open.set()
-        while it.metrics.attempts_in_flight:
-            await it.deliverer.settled()
-        await until(lambda: it.stand.store.fault is not None, "the fault is met")
-        for _ in range(3):
-            it.stand.pass_time(DAY)
-            await it.deliverer.run_once()
-        kept = it.stand.store._committer._writes
-        assert len(kept) == len(receiver.requests) == claimed, "nothing was claimed meanwhile"
-        await file_of(it.stand.store).writer.run(lambda raw: raw.execute("PRAGMA query_only = OFF"))
+        async with refusing(it.stand.store):
+            gate.open.set()
+            while it.metrics.attempts_in_flight:
+                await it.deliverer.settled()
+            await until(lambda: it.stand.store.fault is not None, "the fault is met")
+            for _ in range(3):
+                it.stand.pass_time(DAY)
+                await it.deliverer.run_once()
+            kept = it.stand.store._committer._writes
+            assert len(kept) == len(receiver.requests) == claimed, "nothing was claimed meanwhile"
         await it.stand.mended()
         it.stand.pass_time(DAY)
         await it.reach(Status.DELIVERED)
@@ -799,11 +853,11 @@ class BrokenClockError(Exception):
     """What a broken clock raises."""
 
 
-async def test_an_attempt_that_raises_takes_the_loop_down(tmp_path: Path) -> None:
+async def test_an_attempt_that_raises_takes_the_loop_down(open_in: Open, tmp_path: Path) -> None:
     def broken() -> int:
         raise BrokenClockError
 
-    async with delivering(tmp_path, clock_of_attempts=broken) as it:
+    async with delivering(open_in, tmp_path, clock_of_attempts=broken) as it:
         await it.stand.endpoint()
         await it.stand.accept()
         with pytest.raises(BrokenClockError):

@@ -21,7 +21,7 @@ from hookd.rejections import A_SECOND, MOST_WAITING, Rejections
 from hookd.signing import Verified, scheme
 from hookd.store import Page
 from tests.nouns import SECRET
-from tests.store.stand import SECOND, Stand, file_of, sqlite, stand_on
+from tests.store.stand import SECOND, Open, Stand, stand_on
 
 SOURCE = Source(
     name="shop",
@@ -43,8 +43,8 @@ BODY = b'{"id": "evt-1", "type": "order.created"}'
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with stand_on(sqlite, tmp_path) as opened:
+async def stand(open_in: Open, tmp_path: Path) -> AsyncIterator[Stand]:
+    async with stand_on(open_in, tmp_path) as opened:
         yield opened
 
 
@@ -162,8 +162,7 @@ async def test_long_ids_are_told_apart_to_their_last_character(receiver: Receive
 @pytest.mark.parametrize("length", [1, LONGEST_KEY, 900])
 async def test_no_id_is_remembered_at_a_greater_length(stand: Stand, receiver: Receiver, length: int) -> None:
     await receive(receiver, b'{"id": "%s"}' % (b"x" * length))
-    find = "SELECT max(length(key)) FROM dedupe"
-    (longest,) = await file_of(stand.store).reader.run(lambda raw: raw.execute(find).fetchone())
+    ((longest,),) = await stand.ask("SELECT max(length(key)) FROM dedupe")
     assert longest <= min(length, LONGEST_KEY)
 
 

@@ -31,9 +31,14 @@ def tenant(text: str) -> str:
 
 def plain(text: str) -> str:
     """Answer a text that can be stored; else ValueError."""
-    if _NO_TEXT.search(text):
+    if not is_text(text):
         raise ValueError("expected text without NUL and lone surrogates")
     return text
+
+
+def is_text(text: str) -> bool:
+    """Say whether every database can keep a text."""
+    return _NO_TEXT.search(text) is None
 
 
 def expect_free(event_type: str, sources: Collection[str]) -> None:

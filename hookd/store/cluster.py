@@ -47,9 +47,29 @@ def beginning(number: int, settings: Mapping[str, str], *, alone: bool) -> str:
 
 def join(member: Membership) -> Steps[int]:
     """Become a member, and answer the number."""
-    joining = {"name": member.name, "lease": member.lease, "key_id": member.key_id}
-    ((number,),) = yield Query(SQL.join, joining)
+    told = {
+        "name": member.name,
+        "handlers": list(member.handlers()),
+        "key_id": member.key_id,
+        "lease": member.lease,
+    }
+    ((number,),) = yield Query(SQL.join, told)
     return int(number)
+
+
+def fate(member: Membership, transaction: str) -> Steps[bool | None]:
+    """Answer whether a transaction of this process was committed; None while it is under way.
+
+    Fenced where the server can't tell, since it crashed, or another took its place: what that transaction has changed
+    is then not known, and another one may have got its number.
+    """
+    ((status,),) = yield Query(SQL.fate, {"number": member.number, "transaction": transaction})
+    if status is None:
+        raise Fenced(
+            f"the database crashed and can't tell what became of the last commit of this process, {member.name}, which "
+            "begins anew"
+        )
+    return None if status == "in progress" else status == "committed"
 
 
 def strangers(key_id: str) -> Steps[list[str]]:

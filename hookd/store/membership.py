@@ -70,6 +70,8 @@ class Membership:
     """Told what time it is at the server, as often as that is asked."""
     busy: Callable[[], Iterable[str]] = tuple
     """Names the lanes of which something is claimed or under way."""
+    handlers: Callable[[], Iterable[str]] = tuple
+    """Names the handlers that it has configured, by their ids."""
     monotonic: Callable[[], float] = steady
     number: int | None = None
     """Never used again by another; None while it is no member."""

@@ -109,7 +109,7 @@ class News:
                 await connection.execute(NOTIFY, [EVERYBODY], [""])
 
     def _hear_lanes(self, _: object, __: int, ___: str, letter: object) -> None:
-        lanes = msgspec.json.decode(str(letter), type=list[str]) if letter else []
+        lanes = _lanes(str(letter))
         if lanes:
             self.on_lanes(lanes)
         else:
@@ -129,3 +129,10 @@ def _letter(lanes: Iterable[str]) -> str:
     """Write lanes as a letter; an empty one where they are too many."""
     text = msgspec.json.encode(sorted(lanes))
     return text.decode() if len(text) <= LONGEST else ""
+
+
+def _lanes(letter: str) -> Sequence[str]:
+    """Read a letter; whoever may connect can write one, and what is none names no lanes."""
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(letter, type=list[str])
+    return ()

@@ -13,6 +13,7 @@ from hookd.store.record import DeadLetter, report_failed
 from hookd.store.statement import Query, Row, Steps, statements
 
 SQL = statements("claim")
+CLUSTER = statements("cluster")
 
 CRASHES_TO_GIVE_UP = 3
 """A handler that was running in so many crashes is taken to be their cause."""
@@ -99,9 +100,15 @@ def arrange_handlers(context: Context, asked: Sequence[None]) -> Steps[list[None
 
 
 def orphans(context: Context, asked: Sequence[None]) -> Steps[list[list[str]]]:
-    """Cancel what waits for handlers that the configuration has no more; answer their ids."""
+    """Cancel what waits for handlers that no configuration has any more; answer their ids.
+
+    Of processes that share a store, one may have a handler that another does not know, or not yet.
+    """
+    handlers = context.directory.handlers
+    if context.share.shared:
+        yield Query(CLUSTER.configure, {"number": context.owner, "handlers": list(handlers)})
     lanes = yield Query(SQL.handlers_waited_for, {})
-    gone = [lane for (lane,) in lanes if lane not in context.directory.handlers and context.share.owns(lane)]
+    gone = [lane for (lane,) in lanes if lane not in handlers]
     for lane in gone:
         yield from cancel_waiting(context, lane, "the handler was taken out of the configuration")
     return [gone] * len(asked)

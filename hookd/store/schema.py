@@ -36,10 +36,12 @@ def migrations() -> list[tuple[int, str]]:
 async def bring_up(server: Server) -> tuple[int, int]:
     """Bring the schema up to date; answer which one it was (0 where there was none), and which it is.
 
-    StartError where it is newer than this hookd knows, or can't be changed; StorageError where the server is at fault.
+    StartError where it is newer than this hookd knows, or can't be changed, or where the database is not in UTF-8;
+    StorageError where the server is at fault.
     """
     async with server.connected() as connection:
         expect_version(connection.get_server_version().major)
+        await _expect_utf8(connection)
         try:
             return await _again(connection)
         except postgres.LockNotAvailableError:
@@ -52,6 +54,16 @@ async def bring_up(server: Server) -> tuple[int, int]:
                 f"[store] url: the schema can't be brought up to date: {error}; hookd's role needs CREATE on the "
                 "database, and has to own the schema hookd where that is there"
             ) from None
+
+
+async def _expect_utf8(connection: Any) -> None:
+    """Refuse a database that could not keep every text which is accepted, or which a receiver answers."""
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise StartError(
+            f"[store] url: the database is encoded in {encoding}; make one with CREATE DATABASE … ENCODING 'UTF8' "
+            "TEMPLATE template0"
+        )
 
 
 def expect_version(major: int) -> None:

@@ -30,6 +30,9 @@ FAULTS: Final = (
     postgres.InternalServerError,
     postgres.InvalidAuthorizationSpecificationError,
     postgres.InvalidCatalogNameError,
+    postgres.InsufficientPrivilegeError,
+    postgres.InvalidSchemaNameError,
+    postgres.UndefinedTableError,  # as while a backup is restored
     postgres.ReadOnlySQLTransactionError,
     postgres.IdleInTransactionSessionTimeoutError,
     postgres.LockNotAvailableError,
@@ -230,17 +233,26 @@ class Server:
     async def _was_committed(self, transaction: str) -> bool:
         """Ask the server until it can tell whether a transaction was committed; StorageError where that ends."""
         for pause in _and_so_on(PAUSES):
-            with suppress(StorageError, *FAULTS):
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await self.connect()
-                if (committed := await _fate(self._connection, transaction)) is not None:
-                    return committed
+            committed = await self._fate(transaction)
+            if committed is not None:
+                return committed
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
             if self._stopping.is_set():
                 raise StorageError("hookd stops before the database could tell what became of the last commit")
         raise AssertionError("unreachable")
+
+    async def _fate(self, transaction: str) -> bool | None:
+        """Ask once; None where there is no answer yet."""
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self.connect()
+            return await perform(self._connection, cluster.fate(self._member, transaction), alone=False)
+        except Fenced:
+            raise
+        except (StorageError, *FAULTS):
+            return None
 
     # Reading.
 
@@ -274,15 +286,6 @@ class Server:
                 async with connection.transaction(readonly=True):  # or each message may reach another session
                     await connection.execute(TOLD)
                     yield connection
-
-
-async def _fate(connection: Connection, transaction: str) -> bool | None:
-    """Answer whether a transaction was committed; None where that is not decided yet."""
-    try:
-        status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
-    except postgres.InvalidParameterValueError:  # a number yet to come: a standby has taken over that never heard of it
-        return False
-    return None if status == "in progress" else status == "committed"
 
 
 def _and_so_on(pauses: Sequence[float]) -> Any:

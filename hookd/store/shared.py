@@ -71,6 +71,7 @@ class SharedStore(Store):
         self._balance_soon = asyncio.Event()
         self._published = asyncio.Event()
         member.busy = lambda: self.busy()
+        member.handlers = lambda: self._directory.handlers
         database.on_doubt = self._committer.suffer
         database.on_fence = self._begin_anew
         news.on_lanes, news.on_change = self._hear, self._hear_of_change
@@ -138,14 +139,14 @@ class SharedStore(Store):
                 await self.notice()
                 pause = seconds
 
-    async def balance(self) -> list[str]:
-        """Bury the dead, give lanes back or take some, and see to what waits in those, as `_take_up` does."""
+    async def balance(self) -> None:
+        """Bury the dead, give lanes back or take some, and see to what waits in those."""
         found = await self._committer.submit(cluster.balance, self._member)
         self._take_in(found)
-        gone = await self._take_up() if found.gained else []
+        if found.gained:
+            await self._take_up()
         if found.given or found.gained:
             await self._news.tell_all()
-        return gone
 
     def _take_in(self, found: cluster.Balance) -> None:
         """Know whose lanes are whose, and say who has died."""
@@ -155,12 +156,10 @@ class SharedStore(Store):
             log.warning("took over from a process that died", extra={"fields": {"process": buried.name}})
             recover.tell(buried.left)
 
-    async def _take_up(self) -> list[str]:
-        """Take up what waits in the lanes of this process; answer whose handlers' lanes are gone."""
-        gone = await self._write(recover.orphans, None)
+    async def _take_up(self) -> None:
+        """Take up what waits in the lanes of this process."""
         await self._write(recover.arrange_handlers, None)
         await self._look_for_due()
-        return gone
 
     async def _mind(self) -> None:
         """Have cut off what is in flight once the lease may have lapsed."""
@@ -196,8 +195,11 @@ class SharedStore(Store):
     async def recover(self, handlers: Mapping[str, Handler]) -> list[str]:
         """Take this process's share of the lanes, and note what is due; answer as `set_handlers` does."""
         self._directory.handlers = handlers
-        gone = await self.balance()
-        return gone + await self._take_up()
+        await self._write(days.make, None)  # nobody may have run for longer than they were made ahead
+        gone = await self._write(recover.orphans, None)
+        await self.balance()
+        await self._take_up()
+        return gone
 
     async def notice(self) -> None:
         """Look for what is due, if it is time to."""

@@ -14,6 +14,7 @@ from hookd.ids import IdFactory
 from hookd.members import Member
 from hookd.metrics import Metrics
 from hookd.model import ApiToken, Attempt, Clock, Endpoint, Source, Trigger
+from hookd.policy.names import is_text
 from hookd.policy.networks import Networks
 from hookd.receive import Receiver
 from hookd.signing import SCHEMES, Scheme
@@ -21,7 +22,7 @@ from hookd.store import Store
 from hookd.text import printable
 from hookd.web.auth import Caller
 from hookd.web.body import Bodies, members, read_body
-from hookd.web.problems import RequestError, pointer
+from hookd.web.problems import RequestError, nothing_here, pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,11 @@ class Call:
 
     @property
     def id(self) -> str:
-        """The id in the path."""
-        return self.request.match_info["id"]
+        """The id in the path; NotFound where no database could keep it."""
+        identity = self.request.match_info["id"]
+        if not is_text(identity):
+            raise nothing_here(self.request.path)
+        return identity
 
     async def members(self) -> dict[str, Member]:
         """Answer the members of the body, which must be a JSON object."""

@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from tests.callers.echo import Echo, open_echo
+from tests.store.stand import sqlite
 from tests.web.stand import Stand, open_stand
 
 
@@ -25,5 +26,5 @@ async def echo() -> AsyncIterator[Echo]:
 
 @pytest.fixture
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with open_stand(tmp_path) as opened:
+    async with open_stand(sqlite, tmp_path) as opened:
         yield opened

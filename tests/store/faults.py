@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -30,11 +30,12 @@ def address_of(store: Store) -> str | None:
     return store._database._address if isinstance(store, SharedStore) else None
 
 
-async def carry_out(store: Store, sql: str) -> None:
-    """Carry out a statement that both databases understand, behind the store's back."""
+async def carry_out(store: Store, sql: str, *parameters: dict[str, Any]) -> None:
+    """Carry out a statement that both databases understand, behind the store's back; once for each parameters."""
 
     def behind(_: Context, asked: Sequence[None]) -> Steps[list[None]]:
-        yield Query(sql, {})
+        for each in parameters or ({},):
+            yield Query(sql, each)
         return list(asked)
 
     await store._write(behind, None)

@@ -1,6 +1,7 @@
 """Processes that share a PostgreSQL server: whose lanes are whose, and what becomes of those of one that dies."""
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -9,16 +10,18 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from hookd.errors import NotFound, Unavailable
+from hookd.errors import NotFound, StartError, Unavailable
 from hookd.model import Endpoint, EndpointState, Handler, Outcome, RateLimit, Status
 from hookd.store import Key, KeyKind
 from hookd.store.membership import SLOTS, slot_of
 from hookd.store.shared import SharedStore
 from tests.crash.waiting import until, until_answered
-from tests.postgres import database, run
+from tests.postgres import Server, database, of_database, run
+from tests.postgres import server as shared_server
 from tests.store.stand import NOW, SECOND, Stand, at_server, stand_on
 from tests.wire import Loss, Wire
 
@@ -568,6 +571,23 @@ async def test_a_handler_that_was_running_in_crashes_is_given_up(address: str) -
             assert (told.status, crashes) == (Status.FAILED if crash == 3 else Status.PENDING, [(crash,)])
 
 
+async def test_what_waits_for_a_handler_is_cancelled_once_no_process_has_it(address: str) -> None:
+    """While a new handler is being rolled out, those that do not know it yet may get its lane."""
+    handler = Handler("new", EVERYTHING, "log:x")
+    async with processes(address, 1) as (old,):
+        async with process(address, LONG, old.clock) as new:
+            await new.handlers(handler)
+            await new.accept()
+            assert await old.handlers() == []
+        await shared_out(address, old)
+        assert await old.statuses() == [Status.PENDING]
+        async with process(address, LONG, old.clock) as new:
+            assert await new.handlers(handler) == []
+            await shared_out(address, old, new)
+            assert await new.handlers() == [handler.id]
+        assert await old.statuses() == [Status.CANCELLED]
+
+
 async def test_whoever_leaves_in_peace_leaves_nothing(address: str) -> None:
     async with processes(address, 1) as (first,):
         async with process(address) as second:
@@ -623,6 +643,44 @@ async def is_delivered(stand: Stand) -> bool:
     return await stand.statuses() == [Status.DELIVERED]
 
 
+async def test_a_commit_that_a_crash_lost_is_not_taken_for_one_that_got_its_number_afterwards() -> None:
+    """A crash forgets the numbers of transactions of which nothing was on disk, and gives them to others."""
+    with Server() as server, database(address=server.address) as address:
+        async with Wire(address) as wire, process(wire.address, LEASE) as stand:
+            await stand.accept()
+            wire.loss = Loss.DELAYED
+            publishing = asyncio.create_task(stand.accept())
+            await wire.lost.wait()
+            wire.cut()  # until others have got the number
+            number = under_way(address)
+            server.crash()
+            server.start()
+            taken = [next_number(address)]
+            assert taken[0] <= number, "the crash lost nothing"
+            while taken[-1] < number:
+                taken.append(next_number(address))
+            wire.mend()
+            with pytest.raises(Unavailable, match="can't tell what became of the last commit"):
+                await publishing
+            await stand.mended()
+            assert len(await stand.types()) == 1
+
+
+def under_way(address: str) -> int:
+    """Answer the number of the one transaction that is under way."""
+    sql = "SELECT backend_xid::text::bigint FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+    [(number,)] = run(address, sql)
+    assert isinstance(number, int)
+    return number
+
+
+def next_number(address: str) -> int:
+    """Commit a transaction, and answer its number."""
+    [(number,)] = run(address, "SELECT pg_current_xact_id()::text::bigint")
+    assert isinstance(number, int)
+    return number
+
+
 async def test_connections_that_break_off_are_made_anew(address: str) -> None:
     async with Wire(address) as wire, processes(address, 1) as (first,), process(wire.address) as second:
         await shared_out(address, first, second)
@@ -651,3 +709,66 @@ async def hears(teller: Stand, hearer: Stand, lane: str) -> bool:
             while lane not in heard:  # noqa: ASYNC110 - it is called, and sets no event
                 await asyncio.sleep(0.01)
     return lane in heard
+
+
+async def test_what_others_write_on_its_channel_makes_a_process_look_around_at_most(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with process(address) as stand:
+        number = member(stand).number
+        await until(lambda: shared(stand)._news._followed == number, "the process listens")
+        for letter in ("garbage", "[1]", "{}", "\\ud800"):
+            heard = len(stand.commits)
+            run(address, "SELECT pg_notify($1, $2)", f"hookd_{number}", letter)
+            await until(partial(has_committed, stand, heard), "the process looks around")
+        assert caplog.records == []
+
+
+def has_committed(stand: Stand, before: int) -> bool:
+    return len(stand.commits) > before
+
+
+# What may be wrong with a server.
+
+
+async def test_though_nobody_ran_for_days_what_comes_first_is_accepted(address: str) -> None:
+    run(address, "SELECT hookd.drop_day(day) FROM hookd.days")
+    async with process(address) as stand:
+        await stand.store.recover({})
+        assert not (await stand.accept()).repeated
+
+
+async def test_rights_that_were_taken_away_are_a_fault_until_they_are_given_back(address: str) -> None:
+    role = f"{urlsplit(address).path[1:]}_role"
+    run(address, f"CREATE ROLE {role} SUPERUSER LOGIN; ALTER SCHEMA hookd OWNER TO {role};")
+    try:
+        async with process(address.replace("postgres@", f"{role}@")) as stand:
+            run(address, f"ALTER ROLE {role} NOSUPERUSER")
+            with pytest.raises(Unavailable, match=r"^the database: permission denied for"):
+                await stand.accept()
+            run(address, f"ALTER ROLE {role} SUPERUSER")
+            await stand.mended()
+            await stand.accept()
+    finally:
+        run(address, f"ALTER SCHEMA hookd OWNER TO postgres; DROP ROLE {role};")
+
+
+async def test_tables_that_are_away_are_a_fault_until_they_are_back(address: str) -> None:
+    async with process(address) as stand:
+        run(address, "ALTER SCHEMA hookd RENAME TO elsewhere")
+        with pytest.raises(Unavailable, match=r"^the database: .* does not exist$"):
+            await stand.accept()
+        run(address, "ALTER SCHEMA elsewhere RENAME TO hookd")
+        await stand.mended()
+        await stand.accept()
+
+
+async def test_a_database_that_can_not_keep_every_text_is_refused() -> None:
+    name = f"hookd_test_{secrets.token_hex(8)}"
+    run(shared_server(), f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(StartError, match="encoded in LATIN1; make one with CREATE DATABASE"):
+            async with process(of_database(name)):
+                pass
+    finally:
+        run(shared_server(), f"DROP DATABASE {name} WITH (FORCE)")

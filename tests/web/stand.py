@@ -4,9 +4,8 @@ import asyncio
 import json
 import os
 import random
-import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -25,9 +24,11 @@ from hookd.metrics import Metrics
 from hookd.model import ApiToken, Scope, Source, Trigger
 from hookd.receive import Receiver
 from hookd.rejections import Rejections
-from hookd.store import Store, open_store
+from hookd.store import Store
 from hookd.web.app import application, inbound_application
 from hookd.web.call import Services, Site, SiteBox
+from tests.store.faults import carry_out
+from tests.store.stand import Open
 from tests.web.serving import serve
 
 DAY = 86_400_000
@@ -133,24 +134,29 @@ class Stand:
         assert told.status == 202, told.text
         return told.json
 
-    def repeat_attempts(self, delivery: str, times: int) -> None:
-        """Put the last attempt of a delivery on record so often, numbered on."""
-        with closing(sqlite3.connect(self.path)) as raw, raw:
-            raw.execute("UPDATE outbox SET attempt_count = ? WHERE id = ?", (times, delivery))
-            raw.execute(
-                "INSERT INTO attempts SELECT delivery, value, attempts.id || '_' || value, started_at, duration,"
-                " outcome, status_code, error, request_headers, response_headers, response_body, truncated"
-                " FROM attempts, json_each(?) WHERE delivery = (SELECT sequence FROM outbox WHERE id = ?)",
-                (json.dumps(list(range(2, times + 1))), delivery),
-            )
+    async def repeat_attempts(self, delivery: str, times: int) -> None:
+        """Put the only attempt of a delivery on record so often, numbered on."""
+        counted = "UPDATE outbox SET attempt_count = :count WHERE id = :delivery"
+        await carry_out(self.store, counted, {"count": times, "delivery": delivery})
+        again = [{"number": number, "id": f"att_{number}", "delivery": delivery} for number in range(2, times + 1)]
+        await carry_out(self.store, REPEAT, *again)
 
     def use(self, **changes: Any) -> None:
         """Put another site in place, as a reload does."""
         self.box.site = replace(self.box.site, **changes)
 
 
+REPEAT = """
+INSERT INTO attempts (delivery, number, id, started_at, duration, outcome, status_code, error, request_headers,
+    response_headers, response_body, truncated)
+SELECT delivery, :number, :id, started_at, duration, outcome, status_code, error, request_headers, response_headers,
+    response_body, truncated
+FROM attempts WHERE delivery = (SELECT sequence FROM outbox WHERE id = :delivery) AND number = 1
+"""
+
+
 @asynccontextmanager
-async def open_stand(folder: Path) -> AsyncIterator[Stand]:
+async def open_stand(open_in: Open, folder: Path) -> AsyncIterator[Stand]:
     """Open everything, and close it in reverse order."""
     now, unready, rng = [NOW], list[str](), random.Random(7)
 
@@ -158,7 +164,7 @@ async def open_stand(folder: Path) -> AsyncIterator[Stand]:
         return now[0]
 
     metrics, ids, ids_of_store = Metrics(), IdFactory(clock, rng), IdFactory(clock, random.Random(8))
-    async with open_store(folder / "hookd.db", clock, ids_of_store, 30 * DAY) as store:
+    async with open_in(folder, clock, ids_of_store) as store:
         committing = asyncio.create_task(store.run())
         acceptor = Acceptor(store, metrics, clock, ids)
         rejections = Rejections(store, ids, clock, most=MOST_REJECTIONS, longest_body=900)

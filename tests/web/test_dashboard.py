@@ -94,7 +94,7 @@ async def test_the_page_is_no_longer_than_can_be_looked_through(stand: Stand) ->
     await stand.publish()  # committed after the attempt, so that this is on record
     [failed] = (await stand.call("GET", "/api/v1/deliveries?status=failed")).json["data"]
     assert tested["response_body"] == "<" * 4096
-    stand.repeat_attempts(failed["id"], 100)
+    await stand.repeat_attempts(failed["id"], 100)
     text = (await stand.call("GET", "/")).text
     assert text.count("<pre>" + "&lt;" * 1000 + "…</pre>") == 5
     assert "attempt 100," in text

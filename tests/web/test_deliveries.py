@@ -86,7 +86,7 @@ async def test_of_many_attempts_the_latest_are_shown(stand: Stand) -> None:
     await stand.call("POST", f"/api/v1/endpoints/{endpoint['id']}/test")
     await stand.publish()  # committed after the attempt, so that this is on record
     [failed] = await deliveries(stand, "?status=failed")
-    stand.repeat_attempts(failed["id"], 140)
+    await stand.repeat_attempts(failed["id"], 140)
     read = (await stand.call("GET", f"{PATH}/{failed['id']}")).json
     assert [attempt["number"] for attempt in read["attempts"]] == list(range(41, 141))
     assert read["attempt_count"] == 140

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.store.faults import refusing
+from tests.store.stand import in_a_file
 from tests.web.stand import TRIGGER, Answer, Stand
 
 PURCHASE = {"name": "Ada", "email": "ada@example.com", "course": "Engines"}
@@ -31,7 +33,20 @@ def lose(folder: Path) -> Path:
         ("/api/v1/endpoints", {"url": "http://127.0.0.1:9/"}),
     ],
 )
-async def test_whoever_comes_is_told_to_come_again(stand: Stand, tmp_path: Path, path: str, body: Any) -> None:
+async def test_whoever_comes_is_told_to_come_again(stand: Stand, path: str, body: Any) -> None:
+    async with refusing(stand.store):
+        for _ in range(2):
+            answer = await told(stand, path, body)
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) > 0
+            assert (str(stand.store.fault) in answer.json["detail"]) == (path != SOURCES), "anyone may ask there"
+
+
+@in_a_file
+@pytest.mark.parametrize(("path", "body"), [("/api/v1/events", {"type": "a", "payload": {}}), (SOURCES, PURCHASE)])
+async def test_whose_file_is_gone_is_said_to_those_who_may_know(
+    stand: Stand, tmp_path: Path, path: str, body: Any
+) -> None:
     lose(tmp_path)
     for _ in range(2):
         answer = await told(stand, path, body)

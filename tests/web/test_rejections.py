@@ -11,6 +11,7 @@ from hookd.model import Field, Scope, Source
 from hookd.rejections import kept_target
 from hookd.signing import SCHEMES
 from tests.nouns import SECRET
+from tests.store.stand import in_a_file
 from tests.web.stand import MOST_REJECTIONS, NOW, SOURCE, Answer, Stand, token
 
 PATH = "/api/v1/rejections"
@@ -131,6 +132,7 @@ async def test_what_is_not_there(stand: Stand) -> None:
 # Secrets.
 
 
+@in_a_file
 async def test_credentials_are_not_stored(stand: Stand) -> None:
     signed = sign("standard", [SECRET], BODY, id="evt_1", now=SECONDS)
     secret = {
@@ -153,6 +155,7 @@ async def test_credentials_are_not_stored(stand: Stand) -> None:
     assert OTHER.encode() not in raw
 
 
+@in_a_file
 @pytest.mark.parametrize("header", ["X-Webhook-Token", "X_Webhook_Token"])
 async def test_a_token_is_not_stored_and_so_not_accepted_by_hand(stand: Stand, header: str) -> None:
     kept = await rejected(stand, source=SOURCE, headers={header: "the-wrong-one"})
@@ -284,6 +287,7 @@ async def test_once_the_secret_is_mended_it_verifies_by_any_scheme(
     assert len((await stand.call("GET", "/api/v1/events")).json["data"]) == 1, "its id was taken in"
 
 
+@in_a_file
 async def test_a_secret_in_the_address_is_not_stored(stand: Stand) -> None:
     headers = {"X-Nothing": "1"}
     assert (await stand.call("POST", "/from/shop?a=1&api_key=hidden-1&b=2", headers=headers)).status == 401

@@ -24,8 +24,16 @@ SELECT coalesce(max(version), 0) FROM hookd.changes;
 SELECT DISTINCT endpoint FROM hookd.changes WHERE version > :known AND version <= :newest;
 
 -- name: join
-INSERT INTO hookd.processes (name, expires_at, key_id)
-VALUES (:name, clock_timestamp() + :lease * interval '1 millisecond', :key_id) RETURNING number;
+WITH joined AS (
+    INSERT INTO hookd.processes (name, handlers, key_id, expires_at)
+    VALUES (:name, :handlers, :key_id, clock_timestamp() + :lease * interval '1 millisecond') RETURNING number
+)
+INSERT INTO hookd.present (process) SELECT number FROM joined RETURNING process;
+
+-- What became of a transaction; NULL where the server has crashed since, and its number may be another's now.
+-- name: fate
+SELECT CASE WHEN EXISTS (SELECT FROM hookd.present WHERE process = :number)
+    THEN pg_xact_status(:transaction::text::xid8) END;
 
 -- Who encrypts with another key, of those that live.
 -- name: strangers
@@ -46,6 +54,9 @@ WHERE locktype = 'advisory' AND classid::bigint = :key AND objsubid = 2 AND mode
 -- It wants no lanes any more, so that others take a larger share.
 -- name: retire
 UPDATE hookd.processes SET retiring = true WHERE number = :number AND NOT retiring;
+
+-- name: configure
+UPDATE hookd.processes SET handlers = :handlers WHERE number = :number;
 
 -- name: leave
 DELETE FROM hookd.processes WHERE number = :number;
@@ -78,6 +89,7 @@ DELETE FROM hookd.changes WHERE at < clock_timestamp() - interval '1 hour';
 SELECT outbox.sequence FROM (VALUES :rows(bigint, bigint, bigint)) AS wanted
 JOIN outbox ON outbox.sequence = wanted.column1
 WHERE outbox.status = 'sending' AND outbox.attempt_count = wanted.column2 AND outbox.owner = wanted.column3
+    AND outbox.owner = current_setting('hookd.process')::bigint
 FOR UPDATE OF outbox;
 
 -- As newcomers get them, so that these come behind.

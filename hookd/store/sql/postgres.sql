@@ -80,7 +80,7 @@ FROM outbox JOIN events ON events.sequence = outbox.event
 WHERE outbox.status = 'sending' AND outbox.owner = :owner AND outbox.endpoint LIKE 'handler:%'
     AND outbox.crashes + 1 >= :crashes AND outbox.stop IS NULL;
 
--- Newcomers wait as well.
+-- Newcomers wait as well. What another process has configured is not taken for gone.
 -- name: claim.handlers_waited_for
 WITH RECURSIVE lane (endpoint) AS (
     SELECT min(endpoint) FROM outbox
@@ -96,7 +96,9 @@ UNION
 SELECT endpoint FROM outbox
 WHERE status = 'pending' AND held = 2 AND endpoint >= 'handler:' AND endpoint < 'handler;'
 UNION
-SELECT endpoint FROM outbox WHERE status = 'sending' AND endpoint >= 'handler:' AND endpoint < 'handler;';
+SELECT endpoint FROM outbox WHERE status = 'sending' AND endpoint >= 'handler:' AND endpoint < 'handler;'
+EXCEPT
+SELECT unnest(handlers) FROM processes;
 
 -- name: endpoints.subscribers
 SELECT DISTINCT endpoint FROM subscriptions

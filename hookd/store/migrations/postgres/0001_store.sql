@@ -185,15 +185,22 @@ CREATE INDEX rejections_source ON hookd.rejections (source, sequence);
 CREATE INDEX rejections_tenant ON hookd.rejections (tenant, sequence) WHERE tenant <> '';
 CREATE INDEX rejections_received_at ON hookd.rejections (received_at);
 
--- Who shares the store, until when by the server's clock, and which key encrypts for it ('' none). A number is never
--- used again.
+-- Who shares the store, until when by the server's clock, which handlers it has, and which key encrypts for it ('' none).
+-- A number is never used again.
 CREATE TABLE hookd.processes (
     number      bigint       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text         NOT NULL,
     key_id      text         COLLATE "C" NOT NULL DEFAULT '',
     expires_at  timestamptz  NOT NULL,
-    retiring    boolean      NOT NULL DEFAULT false
+    retiring    boolean      NOT NULL DEFAULT false,
+    handlers    text[]       COLLATE "C" NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
+
+-- Who became a member since the server last crashed, or another server took its place: then this is empty, and numbers
+-- of transactions that were under way may be given to others.
+CREATE UNLOGGED TABLE hookd.present (
+    process  bigint  PRIMARY KEY REFERENCES hookd.processes ON DELETE CASCADE
+);
 
 -- Into so many parts the lanes are shared out.
 CREATE TABLE hookd.slots (
