@@ -58,7 +58,7 @@ async def test_no_two_transactions_in_a_row_have_the_same_session(pooler: Pooler
 
 async def test_two_daemons_share_a_database_behind_a_pooler(tmp_path: Path, pooler: Pooler, direct: str) -> None:
     """They publish and deliver, also once one of them is killed, and when it comes back."""
-    config = f'[store]\nurl = "{pooler.address}"\nlisten = false\nlease = "1s"\n{LOOPBACK}'
+    config = f'[store]\nurl = "{pooler.address}"\nlisten = false\nlease = "3s"\n{LOOPBACK}'
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     told: list[str] = []
