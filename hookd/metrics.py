@@ -80,10 +80,16 @@ class Gauges:
     endpoints: Mapping[str, int]
 
 
-def exposition(metrics: Metrics, gauges: Gauges) -> bytes:
-    """Write everything in Prometheus' text format."""
+def exposition(metrics: Metrics, gauges: Gauges | None, *, ready: bool) -> bytes:
+    """Write everything in Prometheus' text format; without gauges of the store where it can't be read.
+
+    `ready` is what `/readyz` says.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected([*_counters(metrics), *_histograms(metrics), *_gauges(metrics, gauges)]))
+    of_store = [] if gauges is None else _of_store(gauges)
+    registry.register(
+        _Collected([*_counters(metrics), *_histograms(metrics), *_of_process(metrics, ready=ready), *of_store])
+    )
     return generate_latest(registry)
 
 
@@ -130,10 +136,19 @@ def _histograms(metrics: Metrics) -> Iterator[Metric]:
         yield family
 
 
-def _gauges(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
+def _of_process(metrics: Metrics, *, ready: bool) -> Iterator[Metric]:
     build = GaugeMetricFamily("hookd_build_info", "The version that runs", labels=["version"])
     build.add_metric([VERSION], 1)
     yield build
+    for name, text, value in (
+        ("hookd_ready", "1 if events are accepted, as /readyz says", ready),
+        ("hookd_attempts_in_flight", "Attempts under way", metrics.attempts_in_flight),
+        ("hookd_config_last_reload_successful", "1 if the last reload took effect", metrics.last_reload_successful),
+    ):
+        yield GaugeMetricFamily(name, text, value=float(value))
+
+
+def _of_store(gauges: Gauges) -> Iterator[Metric]:
     depth = GaugeMetricFamily("hookd_outbox_depth", "Deliveries that wait or are being sent", labels=["status"])
     for status, count in gauges.outbox_depth.items():
         depth.add_metric([status], count)
@@ -142,13 +157,8 @@ def _gauges(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     for state, count in gauges.endpoints.items():
         endpoints.add_metric([state], count)
     yield endpoints
-    for name, text, value in (
-        ("hookd_outbox_oldest_due_seconds", "How long the oldest due delivery has waited", gauges.outbox_oldest_due),
-        ("hookd_attempts_in_flight", "Attempts under way", metrics.attempts_in_flight),
-        (
-            "hookd_config_last_reload_successful",
-            "1 if the last reload took effect",
-            int(metrics.last_reload_successful),
-        ),
-    ):
-        yield GaugeMetricFamily(name, text, value=float(value))
+    yield GaugeMetricFamily(
+        "hookd_outbox_oldest_due_seconds",
+        "How long the oldest due delivery has waited",
+        value=gauges.outbox_oldest_due,
+    )

@@ -8,7 +8,7 @@ import asyncio
 import struct
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Never, Self
 from urllib.parse import parse_qs, urlsplit
 
 SSL_REQUEST: Final = 80877103
@@ -18,6 +18,10 @@ END: Final = b"X"
 READY: Final = b"Z"
 IDLE: Final = b"I"
 PARAMETER: Final = b"S"
+
+
+KNOWN: Final = {"user", "database", "client_encoding", "application_name"}
+"""What a client may ask for when it comes; PgBouncer keeps few of a session's settings apart, too."""
 
 
 class Session:
@@ -49,6 +53,14 @@ async def end(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
     with suppress(ConnectionError):
         await writer.wait_closed()
+
+
+async def refuse(writer: asyncio.StreamWriter, text: str) -> Never:
+    """Tell a client why it is not let in (ErrorResponse), as PgBouncer does, and give it up."""
+    fields = f"SFATAL\0C08P01\0M{text}\0\0".encode()
+    writer.write(struct.pack("!ci", b"E", len(fields) + 4) + fields)
+    await writer.drain()
+    raise ConnectionRefusedError(text)
 
 
 class Pooler:
@@ -108,10 +120,13 @@ class Pooler:
         """Let a client in without asking who it is."""
         while True:
             (size,) = struct.unpack("!i", await reader.readexactly(4))
-            (code,) = struct.unpack("!i", (await reader.readexactly(size - 4))[:4])
+            message = await reader.readexactly(size - 4)
+            (code,) = struct.unpack("!i", message[:4])
             if code != SSL_REQUEST:
                 break
             writer.write(b"N")
+        if unknown := set(message[4:].decode().split("\0")[:-2:2]) - KNOWN:
+            await refuse(writer, f"unsupported startup parameter: {min(unknown)}")
         session = await self._free.get()
         self._free.put_nowait(session)
         allowed, key = struct.pack("!cii", b"R", 8, 0), struct.pack("!ciii", b"K", 12, 0, 0)

@@ -10,8 +10,8 @@ from hookd.version import VERSION
 GAUGES = Gauges({Status.PENDING: 2, Status.SENDING: 1}, 3.5, {"active": 4})
 
 
-def families(metrics: Metrics, gauges: Gauges = GAUGES) -> dict[str, Metric]:
-    text = exposition(metrics, gauges).decode()
+def families(metrics: Metrics, gauges: Gauges | None = GAUGES, *, ready: bool = True) -> dict[str, Metric]:
+    text = exposition(metrics, gauges, ready=ready).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -43,6 +43,7 @@ def test_the_names_and_labels_are_those_that_are_documented() -> None:
         ("hookd_commit_batch_size", "histogram"),
         ("hookd_commit_seconds", "histogram"),
         ("hookd_config_last_reload_successful", "gauge"),
+        ("hookd_ready", "gauge"),
     }
 
 
@@ -65,6 +66,16 @@ def test_what_was_counted_is_told() -> None:
     assert value(found["hookd_outbox_depth"], status="pending") == 2
     assert value(found["hookd_outbox_oldest_due_seconds"]) == 3.5
     assert value(found["hookd_endpoints"], state="active") == 4
+
+
+def test_without_the_store_what_the_process_counted_is_told_and_nothing_of_the_store_is_made_up() -> None:
+    found, all_of_them = families(Metrics(), None, ready=False), families(Metrics())
+    assert all_of_them.keys() - found.keys() == {
+        "hookd_outbox_depth",
+        "hookd_outbox_oldest_due_seconds",
+        "hookd_endpoints",
+    }
+    assert (value(found["hookd_ready"]), value(all_of_them["hookd_ready"])) == (0, 1)
 
 
 def test_counters_begin_at_zero_so_that_their_first_increase_is_seen() -> None:

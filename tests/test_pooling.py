@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from hookd.errors import HookdError
 from hookd.store import Vault
 from hookd.store.tend import Tending
 from hookd.store.vault import PLAIN
@@ -86,6 +87,11 @@ async def test_two_daemons_share_a_database_behind_a_pooler(tmp_path: Path, pool
     assert run(direct, "SELECT count(*) FROM hookd.outbox WHERE status <> 'delivered'") == [(0,)]
     assert "ERROR" not in logs
     assert pooler.transactions > len(told)
+
+
+async def test_where_listen_was_forgotten_the_fault_says_what_to_set(pooler: Pooler) -> None:
+    with pytest.raises(HookdError, match=r"startup parameter.*; behind PgBouncer, set \[store\] listen = false$"):
+        await Tending(pooler.address, "a test", listens=True).migrate()
 
 
 async def test_the_commands_work_behind_a_pooler(tmp_path: Path, pooler: Pooler, direct: str) -> None:

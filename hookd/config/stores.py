@@ -53,8 +53,8 @@ def _store(value: Any, surroundings: Surroundings, *_: object) -> str:
         raise ValueError(f"expected {_EXPECTED}")
     if not _is_server(url):
         raise ValueError(
-            f"expected {_URL}; in USER and PASSWORD write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for # and "
-            "%25 for %"
+            f"expected {_URL}; in USER and PASSWORD write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, "
+            "%25 for % and %20 for a space"
         )
     return url
 

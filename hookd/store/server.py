@@ -62,6 +62,9 @@ READERS: Final = 4
 PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to learn what became of a commit."""
 
+POOLED: Final = "; behind PgBouncer, set [store] listen = false"
+"""What is to be done where the server refuses what only a pooler does: a session's own settings."""
+
 MOST_AGAIN: Final = 20
 """Collisions in a row after which something else must be wrong."""
 
@@ -303,8 +306,14 @@ def fault(error: BaseException) -> StorageError:
     """Say what is wrong with the server, or the way to it, in one line without a password."""
     if isinstance(error, TimeoutError):
         return StorageError("the database does not answer in time")
-    text = str(error).partition("\n")[0] or type(error).__name__
-    return StorageError(f"can't reach the database: {text}" if isinstance(error, OSError) else f"the database: {text}")
+    if isinstance(error, OSError):
+        return StorageError(f"can't reach the database: {error.strerror or _first_line(error)}")
+    hint = POOLED if isinstance(error, postgres.ProtocolViolationError) else ""
+    return StorageError(f"the database: {_first_line(error)}{hint}")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 async def perform(connection: Any, steps: Steps[T], *, alone: bool) -> T:

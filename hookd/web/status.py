@@ -8,7 +8,7 @@ from hookd.errors import Unavailable
 from hookd.metrics import CONTENT_TYPE, Gauges, exposition
 from hookd.model import EndpointState, Status
 from hookd.web.answers import answer
-from hookd.web.call import Call
+from hookd.web.call import Call, Services
 from hookd.web.problems import RequestError
 
 
@@ -31,10 +31,18 @@ async def metrics(call: Call) -> web.Response:
         detail = f"the token {call.caller.name!r} is bound to a tenant; the metrics need a token without a tenant"
         raise RequestError(HTTPStatus.FORBIDDEN, detail)
     services = call.services
+    try:
+        gauges = await _gauges(services)
+    except Unavailable:  # which /readyz and the log tell of; what this process counted is wanted then above all
+        gauges = None
+    body = exposition(services.metrics, gauges, ready=services.unready() is None)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _gauges(services: Services) -> Gauges:
     totals = await services.store.totals()
     now = services.clock()
     due = now if totals.oldest_due_at is None else totals.oldest_due_at
     depth = {status.value: totals.depth.get(status, 0) for status in (Status.PENDING, Status.SENDING)}
     endpoints = {state.value: totals.endpoints.get(state, 0) for state in EndpointState}
-    gauges = Gauges(depth, max(0, now - due) / 1000, endpoints)
-    return web.Response(body=exposition(services.metrics, gauges), headers={"Content-Type": CONTENT_TYPE})
+    return Gauges(depth, max(0, now - due) / 1000, endpoints)

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from standardwebhooks import Webhook
 
@@ -15,6 +16,7 @@ from tests.daemons import LOOPBACK, Daemon
 from tests.nouns import NEW_KEY, OLD_KEY, in_base64
 from tests.postgres import database, run
 from tests.receivers import Receiver
+from tests.wire import Wire
 
 NEWEST = migrations()[-1][0]
 FAILED = 1
@@ -108,6 +110,27 @@ async def test_two_daemons_start_at_once_where_there_is_no_store_yet(tmp_path: P
                 await daemon.__aexit__(None, None, None)
     assert run(empty, "SELECT version FROM hookd.schema ORDER BY version") == [(each,) for each, _ in migrations()]
     assert len(receiver.requests) == 2
+
+
+async def test_where_the_database_is_away_a_daemon_still_tells_what_it_counted(tmp_path: Path, empty: str) -> None:
+    wire = Wire(empty)
+    await wire.__aenter__()
+    async with Daemon(tmp_path, configured(tmp_path, wire.address)) as daemon:
+        await daemon.call("POST", "/api/v1/events", {"type": "a", "payload": {}})
+        with_store = await told(daemon)
+        await wire.__aexit__(None, None, None)
+        await daemon.logs("the store can't commit")
+        without = await told(daemon)
+    assert {"hookd_ready 1.0", 'hookd_outbox_depth{status="pending"} 0.0'} <= with_store
+    assert {"hookd_ready 0.0", 'hookd_events_accepted_total{source="api"} 1.0'} <= without
+    assert not any(line.startswith("hookd_outbox_depth") for line in without)
+
+
+async def told(daemon: Daemon) -> set[str]:
+    """Answer the lines of its metrics."""
+    async with aiohttp.ClientSession() as session, session.get(f"{daemon.url}/metrics") as answer:
+        assert answer.status == 200, await answer.text()
+        return set((await answer.text()).splitlines())
 
 
 # Keys.

@@ -100,6 +100,7 @@ def test_what_is_no_server(tmp_path: Path, url: str) -> None:
     detail = faults(tmp_path, written(url))["store.url"]
     assert detail.startswith('expected "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"')
     assert "write %40 for @" in detail
+    assert detail.endswith("%20 for a space")
     assert not any(piece in detail for piece in (PASSWORD, "zQ7", "whisper"))
 
 
