@@ -196,8 +196,8 @@ class SharedStore(Store):
         """Take this process's share of the lanes, and note what is due; answer as `set_handlers` does."""
         self._directory.handlers = handlers
         await self._write(days.make, None)  # nobody may have run for longer than they were made ahead
+        await self.balance()  # which buries the dead, and their handlers with them
         gone = await self._write(recover.orphans, None)
-        await self.balance()
         await self._take_up()
         return gone
 
