@@ -27,7 +27,7 @@ NEWER = f"INSERT INTO hookd.schema (version) VALUES ({NEWEST + 1});"
 
 def configured(folder: Path, address: str, *keys: bytes) -> str:
     """Write a configuration, and answer its text."""
-    text = f'[store]\nurl = "{address}"\nlease = "1s"\nkeys = {[in_base64(key) for key in keys]}\n{LOOPBACK}'
+    text = f'[store]\nurl = "{address}"\nlease = "3s"\nkeys = {[in_base64(key) for key in keys]}\n{LOOPBACK}'
     folder.mkdir(exist_ok=True)
     (folder / "config.toml").write_text(text, "utf-8")
     return text
