@@ -646,7 +646,9 @@ async def is_delivered(stand: Stand) -> bool:
 async def test_a_commit_that_a_crash_lost_is_not_taken_for_one_that_got_its_number_afterwards() -> None:
     """A crash forgets the numbers of transactions of which nothing was on disk, and gives them to others."""
     with Server() as server, database(address=server.address) as address:
-        async with Wire(address) as wire, process(wire.address, LEASE) as stand:
+        run(address, "ALTER SYSTEM SET wal_writer_delay = '10s'")  # or it may bring the number to the disk meanwhile
+        run(address, "SELECT pg_reload_conf()")
+        async with Wire(address) as wire, process(wire.address) as stand:
             await stand.accept()
             wire.loss = Loss.DELAYED
             publishing = asyncio.create_task(stand.accept())
