@@ -163,13 +163,6 @@ async def test_a_payload_that_is_no_json_is_shown_as_text(stand: Stand) -> None:
     assert (await stand.call("GET", f"{PATH}/{event['id']}")).json["payload"] == "name=\ufffd\ufffd"
 
 
-@pytest.mark.parametrize("path", ["events", "deliveries", "endpoints", "rejections"])
-async def test_an_id_with_a_nul_is_nobodys(stand: Stand, path: str) -> None:
-    """No store is asked for it: PostgreSQL would refuse the text."""
-    answer = await stand.call("GET", f"/api/v1/{path}/evt%00")
-    assert (answer.status, answer.json["detail"]) == (404, "there is nothing here: no id has a NUL in it")
-
-
 async def test_tenants_keep_to_themselves(stand: Stand) -> None:
     stand.use(tokens=(token("all", *Scope), token("acme", *Scope, tenant="acme")))
     for tenant in ("acme", "other", None):
