@@ -18,8 +18,7 @@ run: .venv/run  ## start the daemon on config.toml, at http://127.0.0.1:8080
 	@$(BIN)/hookd run --config config.toml
 
 test: lint  ## the whole suite, with the linters first
-	$(BIN)/python -m pytest -x -q --numprocesses 2 --dist loadfile --ignore tests/bench
-	$(BIN)/python -m pytest -x -q tests/bench
+	$(BIN)/python -m pytest -x -q --numprocesses 3 --dist loadfile
 
 lint: .venv/dev  ## ruff, mypy, and that imports run downwards
 	$(BIN)/ruff check .

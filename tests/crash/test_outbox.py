@@ -25,7 +25,7 @@ from tests.receivers import Receiver
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "outbox.md").read_text("utf-8")
 [OF_A_FILE] = re.findall(r"```python\n# shop.py FILE\n(.*?)```", DOCUMENT, re.DOTALL)
 [OF_A_SERVER] = re.findall(r"```python\n# shop.py URL\n(.*?)```", DOCUMENT, re.DOTALL)
-[ROLE] = re.findall(r"```sql\n(CREATE ROLE .*?)```", DOCUMENT, re.DOTALL)
+ROLE, RIGHTS = re.findall(r"```sql\n((?:CREATE ROLE|GRANT) .*?)```", DOCUMENT, re.DOTALL)
 KILLS = int(os.environ.get("HOOKD_CRASH_KILLS", "20"))
 SEED = int(os.environ.get("HOOKD_CRASH_SEED", random.SystemRandom().randrange(1_000_000)))
 MOST_ORDERS = 60
@@ -117,13 +117,13 @@ async def test_at_a_server_no_order_is_without_its_event_and_no_event_without_it
     print(f"HOOKD_CRASH_SEED={SEED}")
     rng = random.Random(SEED)
     with Server() as server:
-        config = f'[store]\nurl = "{server.address}"\nlease = "1s"\n{LOOPBACK}'
+        config = f'[store]\nurl = "{server.address}"\nlease = "2s"\n{LOOPBACK}'
         folders = [tmp_path / name for name in ("first", "second")]
         for folder in folders:
             folder.mkdir()
         async with Receiver() as receiver, Daemon(folders[0], config) as first, Daemon(folders[1], config) as second:
             await first.register(receiver.url(), ordered=True)
-            run(server.address, ROLE)
+            run(server.address, ROLE + RIGHTS)
             observer = await asyncpg.connect(server.address)
 
             async def is_empty(table: str) -> bool:

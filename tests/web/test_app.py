@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from hookd.model import Scope
 from hookd.web.routes import ROUTES, Route
+from tests.store.stand import Open, sqlite
 from tests.web.stand import SOURCE, TRIGGER, Stand, token
+
+
+@pytest.fixture
+def open_in() -> Open:
+    """What is asked here is HTTP's matter, whatever the store."""
+    return sqlite
 
 
 def path_of(template: str) -> str:

@@ -13,7 +13,14 @@ from hookd.handshake import ANSWERS
 from hookd.model import Source
 from hookd.signing import SCHEMES
 from tests.signing.examples import BODY, SECRETS, SEED, URL, address
+from tests.store.stand import Open, sqlite
 from tests.web.stand import NOW, SOURCE, Answer, Stand
+
+
+@pytest.fixture
+def open_in() -> Open:
+    """What is asked here is HTTP's matter, whatever the store."""
+    return sqlite
 
 
 def source(scheme: str, *secrets: str, **more: Any) -> Source:
