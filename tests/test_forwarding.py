@@ -109,9 +109,9 @@ async def test_what_is_forwarded_can_be_looked_at(tmp_path: Path) -> None:
 
 async def test_the_gateway_of_the_docs(tmp_path: Path) -> None:
     page = (Path(__file__).parent.parent / "docs" / "handlers.md").read_text("utf-8")
-    [source] = re.findall(r"```toml\n(\[\[sources\]\].*?)```", page, flags=re.DOTALL)
+    [source] = re.findall(r"```toml\n(sources = .*?)```", page, flags=re.DOTALL)
     [command] = re.findall(r"```console\n\$ (curl .*?)\n```", page, flags=re.DOTALL)
-    async with Receiver() as receiver, Daemon(tmp_path, LOOPBACK + source, SHOP_SECRET=SECRET) as daemon:
+    async with Receiver() as receiver, Daemon(tmp_path, source + LOOPBACK, SHOP_SECRET=SECRET) as daemon:
         ours = command.replace("https://inside.example/hook", receiver.url())
         endpoint = json.loads(await daemon.in_thread(curl, ours, daemon.url))
         body = b'{"type": "order.paid", "name": "\xc3\x85da"}'

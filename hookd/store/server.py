@@ -56,6 +56,9 @@ CONNECTING: Final = 5.0
 ANSWERING: Final = 30.0
 """Seconds for a statement to be answered."""
 
+ANSWERING_ALONE: Final = 600.0
+"""As many where the transaction has the store to itself: to cancel what waits for an endpoint takes 10 s a million."""
+
 READERS: Final = 4
 """Connections for lists and look-ups at the most."""
 
@@ -338,5 +341,6 @@ async def _execute(connection: Any, statement: Statement, *, alone: bool) -> Seq
         if not alone:
             raise NotAloneError
         return ()
-    found: Sequence[Row] = await connection.fetch(*dialect.bound(statement))
+    timeout = ANSWERING_ALONE if alone else ANSWERING
+    found: Sequence[Row] = await connection.fetch(*dialect.bound(statement), timeout=timeout)
     return [row[0] for row in found] if isinstance(statement, Insert) else found
