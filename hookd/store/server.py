@@ -23,6 +23,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 FAULTS: Final = (
     OSError,  # TimeoutError among them
     asyncpg.InterfaceError,
+    postgres.InternalClientError,  # asyncpg's, where the server ends a connection at which it just begins something
     postgres.PostgresConnectionError,
     postgres.InsufficientResourcesError,
     postgres.OperatorInterventionError,
