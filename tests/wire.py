@@ -36,6 +36,10 @@ class Wire:
         self.let_go = asyncio.Event()
         self.longest: int | None = None
         """Bytes of one connection's answers after which nothing gets through."""
+        self.holds = False
+        """Whether a process is not told that the server has closed a connection."""
+        self.closed = asyncio.Event()
+        """Set once that was so."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -130,7 +134,10 @@ class _Link:
                 await self._wire.open.wait()
                 self._client.write(data)
                 await self._client.drain()
-        self.end()
+        if self._wire.holds:
+            self._wire.closed.set()
+        else:
+            self.end()
 
     def end(self) -> None:
         """Break the connection off, to both sides."""

@@ -13,16 +13,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from asyncpg import AdminShutdownError, InternalClientError
 
 from hookd.errors import NotFound, StartError, Unavailable
 from hookd.model import Endpoint, EndpointState, Handler, Outcome, RateLimit, Status
 from hookd.store import Key, KeyKind
-from hookd.store.membership import SLOTS, slot_of
+from hookd.store import server as servers
+from hookd.store.membership import SLOTS, Membership, slot_of
 from hookd.store.shared import SharedStore
 from tests.crash.waiting import until, until_answered
 from tests.postgres import Server, database, of_database, run
 from tests.postgres import server as shared_server
-from tests.store.stand import NOW, SECOND, Stand, at_server, stand_on
+from tests.store.stand import NOW, PATIENCE, SECOND, Stand, at_server, stand_on
 from tests.wire import Loss, Wire
 
 LEASE = 2 * SECOND
@@ -774,3 +776,19 @@ async def test_a_database_that_can_not_keep_every_text_is_refused() -> None:
                 pass
     finally:
         run(shared_server(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_what_begins_where_the_server_has_just_ended_the_session_is_a_fault(address: str) -> None:
+    async with Wire(address) as wire:
+        wire.holds = True
+        connection = await servers.Server(wire.address, Membership("a test", LEASE), sessions=True).connect()
+        try:
+            run(address, "SELECT pg_terminate_backend($1)", connection.get_server_pid())
+            await wire.closed.wait()
+            with pytest.raises(InternalClientError) as met:  # noqa: PT012 - it may take some turns until that is read
+                while True:
+                    with suppress(AdminShutdownError):
+                        await connection.fetch("SELECT $1::text", "", timeout=PATIENCE)
+            assert servers.is_fault(met.value)
+        finally:
+            connection.terminate()
