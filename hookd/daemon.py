@@ -88,7 +88,8 @@ class Daemon:
         told = (self._fresh_ids(), store.dedupe, Vault(store.keys, os.urandom))
         if store.server is None:
             return open_store(Path(store.place), self._clock, *told)
-        return share(store.server, self._server_clock, *told, lease=store.lease, listens=store.listen)
+        clock = self._server_clock
+        return share(store.server, clock, *told, lease=store.lease, listens=store.listen, hear=clock.hear)
 
     def _fresh_ids(self) -> IdFactory:
         return IdFactory(self._clock, self._rng)

@@ -35,25 +35,29 @@ class Buried:
     left: Recovered
 
 
+def told(settings: Mapping[str, str]) -> str:
+    """Answer the columns of a SELECT that make settings for as long as its transaction lasts."""
+    return ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+
+
 def beginning(number: int, settings: Mapping[str, str], *, alone: bool) -> str:
     """Answer the statements that begin a transaction of the process with a number, with settings of its own."""
-    told = "".join(f"set_config('{name}', '{value}', true), " for name, value in settings.items())
     lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
     return (
-        f"BEGIN; SELECT set_config('hookd.process', '{number}', true), {told}"
+        f"BEGIN; SELECT {told({'hookd.process': str(number), **settings})}, "
         f"pg_advisory_xact_lock_shared({LOCKS}, {number}), {lock}({LOCKS}, {DIRECTORY})"
     )
 
 
 def join(member: Membership) -> Steps[int]:
     """Become a member, and answer the number."""
-    told = {
+    who = {
         "name": member.name,
         "handlers": list(member.handlers()),
         "key_id": member.key_id,
         "lease": member.lease,
     }
-    ((number,),) = yield Query(SQL.join, told)
+    ((number,),) = yield Query(SQL.join, who)
     return int(number)
 
 

@@ -1,9 +1,8 @@
 """A PostgreSQL server: its connections, transactions in the event loop, and what became of an unanswered commit."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -49,8 +48,6 @@ SETTINGS: Final = dialect.PLANNER | {"idle_in_transaction_session_timeout": "300
 One that stands still, or waits for others, for so long (ms) is ended by the server, since others may wait for it.
 """
 
-TOLD: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
-
 CONNECTING: Final = 5.0
 """Seconds for a connection to be made."""
 
@@ -72,8 +69,6 @@ POOLED: Final = "; behind PgBouncer, set [store] listen = false"
 MOST_AGAIN: Final = 20
 """Collisions in a row after which something else must be wrong."""
 
-log = logging.getLogger("hookd.store")
-
 
 class NotAloneError(Again):
     """The transaction is to be carried out again, alone."""
@@ -86,13 +81,11 @@ class Server:
         self._address = address
         self._member = member
         self._sessions = sessions
-        self._options: dict[str, Any] = {"statement_cache_size": 0}
         self._settings = {} if sessions else SETTINGS
+        self._options: dict[str, Any] = {"statement_cache_size": 0}
         if sessions:
-            self._options = {
-                "statement_cache_size": 1000,
-                "server_settings": SETTINGS | {"application_name": member.name},
-            }
+            named = SETTINGS | {"application_name": member.name}
+            self._options = {"statement_cache_size": 1000, "server_settings": named}
         self._connection: Connection | None = None
         self._readers: asyncpg.Pool[Any] | None = None
         self._stopping = asyncio.Event()
@@ -122,11 +115,8 @@ class Server:
         """Have a connection for as long as the block lasts; StorageError where the server is at fault."""
         connection = await self.connect()
         try:
-            yield connection
-        except FAULTS as error:
-            if not is_fault(error):
-                raise
-            raise fault(error) from error
+            with _blaming():
+                yield connection
         finally:
             with suppress(*FAULTS):
                 await connection.close(timeout=CONNECTING)
@@ -175,9 +165,7 @@ class Server:
         asked_at = member.monotonic()
         renewing = asked_at >= member.renew_at
         try:
-            await connection.execute(
-                cluster.beginning(member.number or 0, {} if self._sessions else SETTINGS, alone=alone)
-            )
+            await connection.execute(cluster.beginning(member.number or 0, self._settings, alone=alone))
             if alone:
                 context.directory.forget_endpoints()
             entered = await perform(connection, cluster.enter(context, member, renewing=renewing), alone=alone)
@@ -266,13 +254,10 @@ class Server:
     async def read(self, steps: Steps[T]) -> T:
         """Carry out statements that only read, beside the transactions."""
         try:
-            async with self._reading() as connection:
-                return await perform(connection, steps, alone=False)
+            with _blaming():
+                async with self._reading() as connection:
+                    return await perform(connection, steps, alone=False)
         except COLLISIONS as error:  # with a change of the schema
-            raise fault(error) from error
-        except FAULTS as error:
-            if not is_fault(error):
-                raise
             raise fault(error) from error
 
     @asynccontextmanager
@@ -291,7 +276,7 @@ class Server:
                 yield connection
             else:
                 async with connection.transaction(readonly=True):  # or each message may reach another session
-                    await connection.execute(TOLD)
+                    await connection.execute(f"SELECT {cluster.told(self._settings)}")
                     yield connection
 
 
@@ -299,6 +284,17 @@ def _and_so_on(pauses: Sequence[float]) -> Any:
     yield from pauses
     while True:
         yield pauses[-1]
+
+
+@contextmanager
+def _blaming() -> Iterator[None]:
+    """Raise a StorageError where what is done meets a fault of the server."""
+    try:
+        yield
+    except FAULTS as error:
+        if not is_fault(error):
+            raise
+        raise fault(error) from error
 
 
 def is_fault(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from hookd.store.commit import Committed
 from hookd.store.context import Changes, Context
 from hookd.store.database import StorageError
 from hookd.store.face import Store
-from hookd.store.membership import RENEWED, Membership, ServerClock
+from hookd.store.membership import RENEWED, Membership
 from hookd.store.news import News
 from hookd.store.schema import bring_up
 from hookd.store.server import Server
@@ -107,7 +107,7 @@ class SharedStore(Store):
             self._begin, partial(cluster.balance, members=[member]), proof=False
         )
         member.slots = set(changes.gained)
-        self._take_in(found)
+        self._know(found)
 
     async def run(self) -> None:
         """Commit what is queued, until `stop`, and meanwhile stay a member; then leave."""
@@ -142,13 +142,13 @@ class SharedStore(Store):
     async def balance(self) -> None:
         """Bury the dead, give lanes back or take some, and see to what waits in those."""
         found = await self._committer.submit(cluster.balance, self._member)
-        self._take_in(found)
+        self._know(found)
         if found.gained:
             await self._take_up()
         if found.given or found.gained:
             await self._news.tell_all()
 
-    def _take_in(self, found: cluster.Balance) -> None:
+    def _know(self, found: cluster.Balance) -> None:
         """Know whose lanes are whose, and say who has died."""
         self._member.owners = found.owners
         self._news.follow()
@@ -271,15 +271,23 @@ class SharedStore(Store):
 
 @asynccontextmanager
 async def share(  # what open_store is told, and what a server needs beside it
-    address: str, clock: Clock, ids: IdFactory, dedupe: int, vault: Vault, *, lease: int, listens: bool
+    address: str,
+    clock: Clock,
+    ids: IdFactory,
+    dedupe: int,
+    vault: Vault,
+    *,
+    lease: int,
+    listens: bool,
+    hear: Callable[[int], object] = lambda _: None,
 ) -> AsyncIterator[SharedStore]:
     """Bring the server's schema up to date, be a member, and close the connections in the end.
 
+    `hear` is told what time it is at the server.
+
     StartError where the server can't be reached, or secrets are encrypted with a key that the vault lacks.
     """
-    member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease, vault.first.id)
-    if isinstance(clock, ServerClock):
-        member.hear = clock.hear
+    member = Membership(f"hookd {socket.gethostname()}:{os.getpid()}", lease, vault.first.id, hear)
     server = Server(address, member, sessions=listens)
     try:
         try:
