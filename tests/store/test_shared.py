@@ -1,6 +1,7 @@
 """Processes that share a PostgreSQL server: whose lanes are whose, and what becomes of those of one that dies."""
 
 import asyncio
+import random
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,15 +17,17 @@ import pytest
 from asyncpg import AdminShutdownError, InternalClientError
 
 from hookd.errors import NotFound, StartError, Unavailable
-from hookd.model import Endpoint, EndpointState, Handler, Outcome, RateLimit, Status
-from hookd.store import Key, KeyKind
+from hookd.ids import IdFactory
+from hookd.model import Endpoint, EndpointState, Handler, Outcome, RateLimit, Status, wall_clock
+from hookd.store import Changes, Committed, Key, KeyKind, ServerClock, share
 from hookd.store import server as servers
-from hookd.store.membership import SLOTS, Membership, slot_of
+from hookd.store.membership import SLOTS, TOLERATED, Membership, slot_of
 from hookd.store.shared import SharedStore
+from hookd.store.vault import PLAIN
 from tests.crash.waiting import until, until_answered
 from tests.postgres import Server, database, of_database, run
 from tests.postgres import server as shared_server
-from tests.store.stand import NOW, PATIENCE, SECOND, Stand, at_server, stand_on
+from tests.store.stand import DAY, NOW, PATIENCE, SECOND, Stand, at_server, stand_on
 from tests.wire import Loss, Wire
 
 LEASE = 2 * SECOND
@@ -792,3 +795,52 @@ async def test_what_begins_where_the_server_has_just_ended_the_session_is_a_faul
             assert servers.is_fault(met.value)
         finally:
             connection.terminate()
+
+
+# What is known of the time, and of what is due.
+
+
+async def test_the_servers_clock_is_that_of_every_process(address: str) -> None:
+    clock = ServerClock(lambda: wall_clock() - 5 * DAY)
+    ids = IdFactory(clock, random.Random(1))
+    async with share(address, clock, ids, DAY, PLAIN, lease=LONG, listens=False, hear=clock.hear) as store:
+        await store.enter()
+        ((now,),) = run(address, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        assert isinstance(now, int)
+        assert abs(clock() - now) < DAY
+
+
+@pytest.mark.parametrize(("ahead", "followed"), [(TOLERATED, False), (-TOLERATED, False), (TOLERATED + 1, True)])
+def test_what_an_answer_takes_is_no_difference_of_clocks(ahead: int, followed: bool) -> None:
+    clock = ServerClock(lambda: NOW)
+    clock.hear(NOW + ahead)
+    assert clock() == NOW + (ahead if followed else 0)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+async def test_what_becomes_due_while_a_claim_is_under_way_that_has_not_seen_it_is_not_forgotten(
+    address: str, seen: bool
+) -> None:
+    async with processes(address, 1) as (stand,):
+        store, lane = shared(stand), lane_of(stand)
+        for step in ("heard", "begun") if seen else ("begun", "heard"):
+            if step == "begun":
+                store._begin()
+            else:
+                store._hear([lane])
+        before = len(stand.commits)
+        store._on_commit(Committed((), Changes(scanned={lane: None}), 1, 0.0))
+        due = [committed.changes.due for committed in stand.commits[before:]]
+        assert due == ([{}] if seen else [{}, {lane: stand.now}])
+
+
+async def test_one_process_drops_the_days_that_are_old(address: str) -> None:
+    async with processes(address, 2) as stands:
+        (leader,) = (stand for stand in stands if member(stand).leads)
+        (other,) = (stand for stand in stands if stand is not leader)
+        run(address, "SELECT hookd.make_day(hookd.today() - 40)")
+        await other.store.prune(30 * DAY)
+        old = "SELECT FROM hookd.days WHERE day = hookd.today() - 40"
+        assert run(address, old), "one is enough"
+        await leader.store.prune(30 * DAY)
+        assert not run(address, old)
